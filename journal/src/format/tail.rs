@@ -6,7 +6,7 @@ use super::codec::array_at;
 use super::frame::{fields, parse_seeded};
 use super::scan::read_exact;
 use super::{FRAME_HEADER, FrameHeader, FrameKind, SegmentKey};
-use flushproof_api::{Reader, Result, SeqNo};
+use flushproof_api::{Error, ErrorKind, Reader, Result, SeqNo};
 
 /// Bytes that are read at once; a multiple of [`STEP`].
 const WINDOW: u64 = 1024 * 1024;
@@ -78,7 +78,7 @@ pub enum TailVerdict {
 /// bytes per 64 bytes.
 ///
 /// # Errors
-/// Those of the reader.
+/// Those of the reader; `InvalidInput` when no frame can start at `at`.
 /// # Cancel safety
 /// Safe.
 pub async fn classify_tail(
@@ -88,6 +88,12 @@ pub async fn classify_tail(
     limit: u64,
     last: LastGood,
 ) -> Result<TailVerdict> {
+    if at % STEP as u64 != 0 {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("no frame starts at offset {at}: it is no multiple of {STEP}"),
+        ));
+    }
     let mut found = Found {
         key,
         at,
