@@ -1,0 +1,278 @@
+//! Appending: [`Permit`], [`Ack`], [`Receipt`].
+
+use crate::commit::core::Core;
+use crate::commit::group::{Done, Group};
+use crate::commit::inline::{Place, place};
+use crate::commit::state::encoded_len;
+use flushproof_api::{Epoch, Error, ErrorKind, Outcome, Result, SeqNo, Survives};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::task::{Context, Poll};
+
+/// Room in the journal's queue, taken before the entry is appended: the place
+/// where an overloaded program waits. Dropping it gives the room back.
+#[must_use = "a permit that is dropped gives its room back"]
+pub struct Permit {
+    core: Arc<Core>,
+    encoded: usize,
+    cost: usize,
+    /// The room is the batch's now.
+    spent: bool,
+}
+
+impl Permit {
+    /// A permit whose room was taken from the core's semaphore and forgotten.
+    pub(crate) fn new(core: Arc<Core>, encoded: usize, cost: usize) -> Permit {
+        Permit {
+            core,
+            encoded,
+            cost,
+            spent: false,
+        }
+    }
+
+    /// Appends one entry: gives it its sequence number at once. Neither waits
+    /// nor does I/O, so it may be called under a lock: journal order is then
+    /// state order.
+    ///
+    /// # Errors
+    /// The entry is longer than was reserved (`TooLarge`); the journal has
+    /// failed or was closed. Nothing is written then.
+    pub fn append(self, entry: &[u8]) -> Result<Ack> {
+        self.append_batch(&[entry])
+    }
+
+    /// Appends several entries atomically: after a crash all of them are there
+    /// or none. They get consecutive numbers; the ack is of the last.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); `InvalidInput` for no entries.
+    pub fn append_batch(mut self, entries: &[&[u8]]) -> Result<Ack> {
+        let encoded = encoded_batch(entries.iter().map(|e| e.len()));
+        if entries.is_empty() || encoded > self.encoded {
+            let kind = if entries.is_empty() {
+                ErrorKind::InvalidInput
+            } else {
+                ErrorKind::TooLarge
+            };
+            return Err(Error::new(
+                kind,
+                format!(
+                    "{encoded} bytes were appended where {} were reserved",
+                    self.encoded
+                ),
+            )
+            .with_outcome(Outcome::NotWritten));
+        }
+        let (first, group) = self.core.accept(entries, encoded, self.cost)?;
+        self.spent = true;
+        Ok(Ack {
+            core: self.core.clone(),
+            group,
+            first,
+            seq: SeqNo(first.0 + entries.len() as u64 - 1),
+            slot: None,
+            gathered: 0,
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.spent {
+            self.core.room.add_permits(self.cost);
+        }
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("bytes", &self.encoded)
+            .finish()
+    }
+}
+
+/// The encoded length of a batch.
+pub(crate) fn encoded_batch(lens: impl Iterator<Item = usize>) -> usize {
+    lens.map(encoded_len).fold(0, usize::saturating_add)
+}
+
+/// What an acknowledged entry got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The entry's number (of a batch: the last one's).
+    pub seq: SeqNo,
+    /// The epoch in which it became durable.
+    pub epoch: Epoch,
+    /// What it survives: what *this* flush got.
+    pub survives: Survives,
+}
+
+/// The acknowledgement of an appended entry: a future that resolves when the
+/// entry is durable.
+///
+/// Acks resolve in order. Dropping one cancels nothing: the entry becomes
+/// durable all the same.
+///
+/// # Errors
+/// The journal failed: with outcome `NotWritten` the entry was never handed to
+/// the store, with `Unknown` it may be found by the next primary or not.
+pub struct Ack {
+    core: Arc<Core>,
+    group: Arc<Group>,
+    first: SeqNo,
+    seq: SeqNo,
+    slot: Option<usize>,
+    /// How many entries waited when this ack last yielded to gather more.
+    gathered: usize,
+}
+
+impl Ack {
+    /// The entry's number, known before it is durable.
+    pub fn seq(&self) -> SeqNo {
+        self.seq
+    }
+
+    /// The number of the batch's first entry.
+    pub fn first(&self) -> SeqNo {
+        self.first
+    }
+
+    /// Waits on a plain thread.
+    ///
+    /// # Errors
+    /// As the future; `InvalidInput` inside an asynchronous runtime, where it
+    /// would block a worker.
+    pub fn wait(self) -> Result<Receipt> {
+        if place() != Place::Plain {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "Ack::wait blocks its thread; inside a runtime await the ack instead",
+            ));
+        }
+        crate::commit::block_on(self)
+    }
+
+    fn receipt(&self) -> Option<Result<Receipt>> {
+        let receipt = |done: &Done| Receipt {
+            seq: self.seq,
+            epoch: done.epoch,
+            survives: done.survives,
+        };
+        self.group.outcome().map(|outcome| match outcome {
+            Ok(done) => Ok(receipt(done)),
+            Err(error) => Err(error.clone()),
+        })
+    }
+
+    fn id(&self) -> u64 {
+        self.seq.0 + 1
+    }
+
+    /// Whether to flush now, or to yield once so that others may join the group.
+    /// One ack at a time gathers, while the queue still grows and is smaller
+    /// than the last group.
+    fn gather(&mut self) -> Gather {
+        let waiting = {
+            let state = self.core.state();
+            if state.log.is_none() {
+                return Gather::Wait;
+            }
+            state.waiting()
+        };
+        let elected = &self.core.elected;
+        let full = waiting as u64 >= self.core.last_group.load(Relaxed);
+        let mine = elected.load(SeqCst) == self.id();
+        if full || (mine && waiting <= self.gathered) {
+            elected.store(0, SeqCst);
+            return Gather::Lead;
+        }
+        if mine
+            || elected
+                .compare_exchange(0, self.id(), SeqCst, SeqCst)
+                .is_ok()
+        {
+            self.gathered = waiting;
+            return Gather::Yield;
+        }
+        Gather::Wait
+    }
+
+    /// Writes on this thread if it may, else asks the one that may. `true`: the
+    /// caller yields and is polled again at once.
+    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        let place = place();
+        if !self.core.blocking || place == Place::Elsewhere {
+            self.core.wake_flusher();
+            return false;
+        }
+        match self.gather() {
+            Gather::Wait => false,
+            Gather::Yield => {
+                cx.waker().wake_by_ref();
+                true
+            }
+            Gather::Lead => {
+                let lead = || self.core.lead(|| self.group.outcome().is_some());
+                if place == Place::Worker {
+                    tokio::task::block_in_place(lead)
+                } else {
+                    lead()
+                }
+                false
+            }
+        }
+    }
+}
+
+enum Gather {
+    Lead,
+    Yield,
+    Wait,
+}
+
+impl Future for Ack {
+    type Output = Result<Receipt>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let Some(receipt) = this.receipt() {
+            return Poll::Ready(receipt);
+        }
+        let yields = this.drive(cx);
+        if let Some(receipt) = this.receipt() {
+            return Poll::Ready(receipt);
+        }
+        this.group.register(&mut this.slot, cx.waker());
+        if !yields && this.receipt().is_none() {
+            // The leader may have finished between the look and the registration.
+            this.drive(cx);
+        }
+        match this.receipt() {
+            Some(receipt) => Poll::Ready(receipt),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        // A dropped ack must leave no one waiting: if it gathered, another may.
+        let elected = &self.core.elected;
+        if elected
+            .compare_exchange(self.id(), 0, SeqCst, SeqCst)
+            .is_ok()
+        {
+            self.core.wake_flusher();
+        }
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ack").field("seq", &self.seq).finish()
+    }
+}

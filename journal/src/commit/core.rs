@@ -1,0 +1,415 @@
+//! [`Core`]: what every handle of one journal shares; finishing and failing.
+
+use super::buffer::Pool;
+use super::group::{Done, Group};
+use super::serving::{Context, Serving};
+use super::state::{ActiveLog, Batch, State};
+use crate::OnUnknown;
+use crate::format::{Nonce, Prev};
+use bytes::Bytes;
+use flushproof_api::{Advice, Epoch, Error, ErrorKind, FlushCall, Flushed, Outcome, Result, SeqNo};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+use std::time::Instant;
+use tokio::sync::{Notify, Semaphore};
+
+/// The least that an entry costs of the queue's room; bounds their number.
+fn least_cost(queue_bytes: usize, queue_entries: usize) -> usize {
+    (queue_bytes / queue_entries).max(1)
+}
+
+/// One journal that serves.
+pub(crate) struct Core {
+    pub context: Context,
+    pub pool: Arc<Pool>,
+    pub blocking: bool,
+    pub max_inflight: usize,
+    least_cost: usize,
+    state: Mutex<State>,
+    /// Room in the queue, in cost units (bytes).
+    pub room: Semaphore,
+    accepted: AtomicU64,
+    submitted: AtomicU64,
+    durable: AtomicU64,
+    epoch: AtomicU64,
+    nonce: Mutex<Nonce>,
+    /// The ack that gathers a group before it leads: its number + 1, or 0.
+    pub elected: AtomicU64,
+    /// How many entries the last group had.
+    pub last_group: AtomicU64,
+    /// Woken when there is work for the keeper.
+    pub keeper: Notify,
+    /// The keeper sleeps without a tick: the next append wakes it.
+    pub keeper_idle: AtomicBool,
+    /// Woken when `durable` moved or the journal failed.
+    pub moved: Notify,
+    /// The thread that writes for callers who may not block.
+    flusher_thread: Mutex<Option<Thread>>,
+    /// The journal was closed, or its last handle is gone and all is flushed.
+    ended: AtomicBool,
+    /// Work for the task that flushes a detached store.
+    pub flusher: Notify,
+    pub counters: Counters,
+}
+
+/// Counters for operators and tests.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub entries: AtomicU64,
+    pub bytes: AtomicU64,
+    pub groups: AtomicU64,
+    pub flushes: AtomicU64,
+    pub marks: AtomicU64,
+    pub rolls: AtomicU64,
+    pub reopens: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(serving: Serving) -> Arc<Core> {
+        let context = serving.context.clone();
+        let contract = context.store.contract();
+        let config = &context.config;
+        let align = (contract.block.max(64)).max(serving.grain as usize);
+        let limit = segment_limit(&context, serving.index);
+        let next = serving.next_seq.0;
+        Arc::new(Core {
+            pool: Pool::new(align),
+            blocking: contract.flush_call == FlushCall::Blocking,
+            max_inflight: contract.max_inflight,
+            least_cost: least_cost(config.queue_bytes, config.queue_entries),
+            room: Semaphore::new(config.queue_bytes),
+            accepted: next.into(),
+            submitted: next.into(),
+            durable: next.into(),
+            epoch: serving.epoch.0.into(),
+            nonce: Mutex::new(serving.nonce),
+            elected: 0.into(),
+            last_group: 1.into(),
+            keeper: Notify::new(),
+            keeper_idle: false.into(),
+            moved: Notify::new(),
+            flusher: Notify::new(),
+            flusher_thread: Mutex::new(None),
+            ended: false.into(),
+            counters: Counters::default(),
+            state: Mutex::new(State::new(serving, limit)),
+            context,
+        })
+    }
+
+    /// No code panics while it holds this lock, so a poisoned one is sound.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn accepted(&self) -> SeqNo {
+        SeqNo(self.accepted.load(SeqCst))
+    }
+
+    pub(crate) fn submitted(&self) -> SeqNo {
+        SeqNo(self.submitted.load(SeqCst))
+    }
+
+    pub(crate) fn durable(&self) -> SeqNo {
+        SeqNo(self.durable.load(SeqCst))
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(SeqCst))
+    }
+
+    pub(crate) fn nonce(&self) -> Nonce {
+        *self.nonce.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_flusher_thread(&self, thread: Thread) {
+        *self
+            .flusher_thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(thread);
+    }
+
+    /// Asks whoever writes for others to look at the queue.
+    pub(crate) fn wake_flusher(&self) {
+        if !self.blocking {
+            self.flusher.notify_one();
+        } else if let Some(thread) = &*self
+            .flusher_thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Whether keeper and flusher are to end.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended.load(SeqCst)
+    }
+
+    /// No append is accepted any more.
+    pub(crate) fn begin_close(&self) {
+        self.state().closing = true;
+    }
+
+    /// Nothing is left to do: keeper and flusher end.
+    pub(crate) fn end(&self) {
+        let error = closed();
+        let mut state = self.state();
+        if state.failure.is_none() {
+            state.failure = Some(error);
+        }
+        drop(state);
+        self.room.close();
+        self.ended.store(true, SeqCst);
+        self.keeper.notify_one();
+        self.moved.notify_waiters();
+    }
+
+    /// The last handle is gone: flush what was accepted, then end.
+    pub(crate) fn orphan(&self) {
+        self.state().orphaned = true;
+        self.wake_flusher();
+        self.keeper.notify_one();
+    }
+
+    /// Puts a log back whose last frame, without entries, is durable.
+    pub(crate) fn return_durable(&self, mut log: ActiveLog, generation: u64) -> bool {
+        log.durable_offset = log.offset;
+        let returned = self.return_log(log, generation);
+        self.moved.notify_waiters();
+        self.flusher.notify_one();
+        returned
+    }
+
+    /// What an entry of `encoded` bytes takes of the queue's room.
+    pub(crate) fn cost(&self, encoded: usize) -> usize {
+        encoded
+            .max(self.least_cost)
+            .min(self.context.config.queue_bytes)
+    }
+
+    /// Accepts entries: gives them numbers and puts them in the queue.
+    pub(crate) fn accept(
+        &self,
+        entries: &[&[u8]],
+        encoded: usize,
+        cost: usize,
+    ) -> Result<(SeqNo, Arc<Group>)> {
+        let mut state = self.state();
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone().with_outcome(Outcome::NotWritten));
+        }
+        if state.closing {
+            return Err(closed());
+        }
+        let (seq, group) = state.push(entries, encoded, cost, &self.pool);
+        self.accepted.store(state.next_seq.0, SeqCst);
+        drop(state);
+        if self.keeper_idle.load(SeqCst) && self.keeper_idle.swap(false, SeqCst) {
+            self.keeper.notify_one();
+        }
+        if !self.blocking {
+            self.flusher.notify_one();
+        }
+        Ok((seq, group))
+    }
+
+    /// Takes the log alone: for a mark, a seal, or the task of a detached store.
+    pub(crate) fn take_log(&self) -> Option<(ActiveLog, u64)> {
+        let mut state = self.state();
+        if state.failure.is_some() {
+            return None;
+        }
+        let log = state.log.take()?;
+        state.busy_since = Some(Instant::now());
+        Some((log, state.generation))
+    }
+
+    /// Puts the log back. `false`: it was abandoned meanwhile.
+    pub(crate) fn return_log(&self, log: ActiveLog, generation: u64) -> bool {
+        let mut state = self.state();
+        if state.generation != generation {
+            return false;
+        }
+        state.put_back(log);
+        true
+    }
+
+    /// Takes the log when something waits; says how long the oldest batch is.
+    pub(crate) fn take_busy_log(&self) -> Option<(ActiveLog, u64, usize)> {
+        let len = self.state().queue.front()?.buf.len();
+        self.take_log()
+            .map(|(log, generation)| (log, generation, len))
+    }
+
+    /// Takes the oldest batch for whoever holds the log of this generation.
+    pub(crate) fn take_batch(&self, generation: u64) -> Option<Batch> {
+        let mut state = self.state();
+        if state.generation == generation {
+            state.take_batch()
+        } else {
+            None
+        }
+    }
+
+    /// Builds the frame of a batch; keeps it for a reopen. The offset at which
+    /// the frame begins is the log's before this call.
+    pub(crate) fn build(&self, log: &mut ActiveLog, mut batch: Batch, generation: u64) -> Bytes {
+        let entries = (batch.first, batch.count);
+        log.seal(
+            &mut batch.buf,
+            crate::format::FrameKind::Entries,
+            entries,
+            self.durable(),
+        );
+        let frame = self.pool.freeze(batch.buf);
+        let mut state = self.state();
+        // Also for an abandoned log: a reopen waits for the frames it carries over.
+        if let Some(job) = state.inflight.iter_mut().find(|j| j.first == batch.first) {
+            job.frame = frame.clone();
+        }
+        if state.generation == generation {
+            self.submitted
+                .store(batch.first.0 + u64::from(batch.count), SeqCst);
+        }
+        frame
+    }
+
+    /// Acknowledges the oldest batch in flight. `None`: the writer was abandoned
+    /// meanwhile, its answer means nothing.
+    pub(crate) fn acknowledge(
+        &self,
+        state: &mut State,
+        cut: Prev,
+        got: Flushed,
+    ) -> Option<(Arc<Group>, Done)> {
+        let job = state.inflight.pop_front()?;
+        let end = job.first.0 + u64::from(job.count);
+        state.cut = Some(cut);
+        self.durable.store(end, SeqCst);
+        self.last_group.store(u64::from(job.count), Relaxed);
+        self.counters.groups.fetch_add(1, Relaxed);
+        self.counters
+            .entries
+            .fetch_add(u64::from(job.count), Relaxed);
+        self.counters.bytes.fetch_add(job.body_len as u64, Relaxed);
+        self.room.add_permits(job.cost);
+        Some((
+            job.group,
+            Done {
+                epoch: self.epoch(),
+                survives: got.survives,
+            },
+        ))
+    }
+
+    /// The single choke point of failure. The first failure is final, unless a
+    /// take-over from oneself can mend it.
+    pub(crate) fn fail(&self, generation: u64, error: Error) {
+        let mut state = self.state();
+        if state.generation != generation || state.failure.is_some() || state.reopen.is_some() {
+            return;
+        }
+        state.generation += 1;
+        state.log = None;
+        state.busy_since = None;
+        state.prepared = None;
+        if self.context.config.on_unknown == OnUnknown::Reopen && may_reopen(&error) {
+            tracing::warn!(%error, "flush of unknown outcome; taking over from myself");
+            state.reopen = Some(error);
+            drop(state);
+        } else {
+            self.fail_all(state, error);
+        }
+        self.keeper.notify_one();
+        self.flusher.notify_one();
+    }
+
+    /// Ends the journal: every waiting and every later append gets the error.
+    pub(crate) fn fail_all(&self, mut state: MutexGuard<'_, State>, error: Error) {
+        tracing::error!(%error, "the journal stops");
+        state.reopen = None;
+        state.failure = Some(error.clone());
+        let inflight: Vec<_> = state.inflight.drain(..).map(|j| j.group).collect();
+        let queued: Vec<_> = state.queue.drain(..).map(|b| b.group).collect();
+        drop(state);
+        self.room.close();
+        for group in inflight {
+            group.finish(Err(error.clone()));
+        }
+        for group in queued {
+            group.finish(Err(error.clone().with_outcome(Outcome::NotWritten)));
+        }
+        self.moved.notify_waiters();
+    }
+
+    /// Goes on in a new epoch: the entries in flight were carried over.
+    pub(crate) fn resume(&self, serving: Serving) {
+        let limit = segment_limit(&self.context, serving.index);
+        let survives = self.context.store.contract().survives;
+        *self.nonce.lock().unwrap_or_else(PoisonError::into_inner) = serving.nonce;
+        self.epoch.store(serving.epoch.0, SeqCst);
+        let done = Done {
+            epoch: serving.epoch,
+            survives,
+        };
+        let mut state = self.state();
+        let carried: Vec<_> = state.inflight.drain(..).collect();
+        let cut = Prev {
+            segment: crate::format::SegmentId {
+                epoch: serving.epoch,
+                index: serving.index,
+            },
+            offset: serving.offset,
+            seq: serving.next_seq,
+        };
+        self.durable.store(serving.next_seq.0, SeqCst);
+        self.submitted.store(serving.next_seq.0, SeqCst);
+        state.cut = Some(cut);
+        state.put_back(ActiveLog::new(serving, limit));
+        state.reopen = None;
+        drop(state);
+        self.counters.reopens.fetch_add(1, Relaxed);
+        for job in carried {
+            self.counters
+                .entries
+                .fetch_add(u64::from(job.count), Relaxed);
+            self.room.add_permits(job.cost);
+            job.group.finish(Ok(done));
+        }
+        self.moved.notify_waiters();
+        self.flusher.notify_one();
+    }
+}
+
+/// The error of an append to a journal that was closed.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the journal was closed by its owner")
+        .with_outcome(Outcome::NotWritten)
+}
+
+/// Whether a take-over from oneself can mend a failed flush: not when another
+/// primary serves, and not when an operator must make room first.
+fn may_reopen(error: &Error) -> bool {
+    let hopeless = matches!(
+        error.kind(),
+        ErrorKind::Fenced
+            | ErrorKind::NoSpace
+            | ErrorKind::PermissionDenied
+            | ErrorKind::InvalidInput
+            | ErrorKind::TooLarge
+    );
+    !hopeless && error.advice() != Advice::StandDown
+}
+
+/// Where segment `index` is full: 1 MiB for the first, doubling to the configured size.
+pub(crate) fn segment_limit(context: &Context, index: u64) -> u64 {
+    let doubled = (1u64 << 20)
+        .checked_shl(index.min(32) as u32)
+        .unwrap_or(u64::MAX);
+    doubled
+        .min(context.config.segment_size)
+        .min(context.store.contract().max_log)
+}

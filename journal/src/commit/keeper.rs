@@ -1,0 +1,338 @@
+//! The keeper: one thread of each serving journal, with a small runtime of its
+//! own, so that the journal does not depend on the caller's runtime being polled.
+
+use super::core::Core;
+use super::detached::{self, hung};
+use super::inline::flush_now;
+use super::serving::Unacknowledged;
+use super::state::{ActiveLog, Prepared, State};
+use crate::format::{self, FRAME_HEADER, FrameKind, SegmentId};
+use flushproof_api::{Epoch, Error, ErrorKind, ListedKind, LogOptions, Result, StorePath};
+use futures_util::StreamExt;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// How often the keeper looks while entries are on their way.
+const TICK: Duration = Duration::from_millis(2);
+/// How long it waits after a log could not be prepared.
+const PREPARE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Starts the keeper's thread, and the flusher's for a blocking store.
+pub(crate) fn start(core: &Arc<Core>) -> Result<()> {
+    let failed = |e| Error::io("the journal's thread could not be started", e);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    if core.blocking {
+        start_flusher(core)?;
+    }
+    let core = core.clone();
+    let body = move || {
+        runtime.block_on(keep(core));
+        // A hung call may hold a blocking thread for ever: do not wait for it.
+        runtime.shutdown_background();
+    };
+    std::thread::Builder::new()
+        .name("journal-keeper".into())
+        .spawn(body)
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// The thread that writes for callers who may not block. A new one is started
+/// when a hung write has taken the old one away.
+fn start_flusher(core: &Arc<Core>) -> Result<()> {
+    let weak = Arc::downgrade(core);
+    let thread = std::thread::Builder::new()
+        .name("journal-flusher".into())
+        .spawn(move || flusher(&weak))
+        .map_err(|e| Error::io("the journal's flusher could not be started", e))?;
+    core.set_flusher_thread(thread.thread().clone());
+    Ok(())
+}
+
+fn flusher(core: &Weak<Core>) {
+    loop {
+        std::thread::park_timeout(Duration::from_secs(1));
+        let Some(core) = core.upgrade() else { return };
+        if core.state().failure.is_some() || core.ended() {
+            return;
+        }
+        core.lead(|| false);
+    }
+}
+
+/// What the keeper does next.
+enum Next {
+    /// Look again after this time.
+    After(Duration),
+    /// Sleep until an append wakes it.
+    Idle,
+    /// The journal has ended.
+    End,
+}
+
+async fn keep(core: Arc<Core>) {
+    let task = (!core.blocking).then(|| tokio::spawn(detached::run(core.clone())));
+    let mut keeper = Keeper {
+        core: core.clone(),
+        seen: None,
+        prepare_after: Instant::now(),
+    };
+    loop {
+        match keeper.look().await {
+            Next::End => break,
+            Next::After(time) => {
+                let _ = tokio::time::timeout(time, core.keeper.notified()).await;
+            }
+            Next::Idle => {
+                core.keeper_idle.store(true, SeqCst);
+                // An append before the flag was set did not wake anybody.
+                if core.state().queue.is_empty() {
+                    core.keeper.notified().await;
+                }
+                core.keeper_idle.store(false, SeqCst);
+            }
+        }
+    }
+    if let Some(task) = task {
+        core.flusher.notify_one();
+        task.abort();
+    }
+    core.wake_flusher();
+}
+
+struct Keeper {
+    core: Arc<Core>,
+    /// The first entry of the oldest queued batch at the last look.
+    seen: Option<u64>,
+    prepare_after: Instant,
+}
+
+impl Keeper {
+    async fn look(&mut self) -> Next {
+        let core = self.core.clone();
+        if core.ended() || core.state().failure.is_some() {
+            return Next::End;
+        }
+        if core.state().reopen.is_some() {
+            self.reopen().await;
+            return Next::After(Duration::ZERO);
+        }
+        self.abandon_hung();
+        self.flush_unawaited();
+        self.prepare_next_log().await;
+        let heartbeat = core.context.config.heartbeat;
+        let (quiet, due) = {
+            let state = core.state();
+            let quiet = state.queue.is_empty() && state.inflight.is_empty();
+            if quiet && state.orphaned {
+                return Next::End;
+            }
+            let wait = match heartbeat {
+                _ if state.fill.attested < core.durable() => Some(core.context.config.idle_mark),
+                other => other,
+            };
+            (
+                quiet,
+                wait.map(|w| w.saturating_sub(state.last_flush.elapsed())),
+            )
+        };
+        match (quiet, due) {
+            (false, _) => Next::After(TICK),
+            (true, Some(Duration::ZERO)) => {
+                self.idle_mark().await;
+                Next::After(Duration::from_millis(1))
+            }
+            (true, Some(wait)) => Next::After(wait),
+            (true, None) => Next::Idle,
+        }
+    }
+
+    /// A blocking write that does not return is abandoned: the waiters get
+    /// their answer, and its late one is ignored.
+    fn abandon_hung(&self) {
+        let limit = self.core.context.config.flush_timeout;
+        let generation = {
+            let state = self.core.state();
+            match state.busy_since {
+                Some(began) if self.core.blocking && began.elapsed() > limit => state.generation,
+                _ => return,
+            }
+        };
+        self.core.fail(generation, hung(limit));
+        if let Err(error) = start_flusher(&self.core) {
+            tracing::error!(%error, "no flusher");
+        }
+    }
+
+    /// Entries whose acks nobody awaits become durable within two ticks.
+    fn flush_unawaited(&mut self) {
+        let waiting = self.core.state().queue.front().map(|b| b.first.0);
+        if waiting.is_some() && waiting == self.seen {
+            self.core.elected.store(0, SeqCst);
+            self.core.wake_flusher();
+            self.core.flusher.notify_one();
+        }
+        self.seen = waiting;
+    }
+
+    /// One frame that says that all before it is durable.
+    async fn idle_mark(&self) {
+        let Some((mut log, generation)) = self.core.take_log() else {
+            return;
+        };
+        if !self.core.state().queue.is_empty() || log.offset + log.grain > log.limit {
+            self.core.return_log(log, generation);
+            return;
+        }
+        let frame = self.core.control_frame(&mut log, FrameKind::Mark, &[]);
+        let end = self.flush_control(log, frame, generation).await;
+        if end {
+            self.core.counters.marks.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Flushes a frame without entries, off this thread when the store blocks.
+    async fn flush_control(
+        &self,
+        mut log: ActiveLog,
+        frame: bytes::Bytes,
+        generation: u64,
+    ) -> bool {
+        self.core.counters.flushes.fetch_add(1, Relaxed);
+        let (log, result) = if self.core.blocking {
+            let write = move || {
+                let result = flush_now(&mut *log.writer, frame);
+                (log, result)
+            };
+            match tokio::task::spawn_blocking(write).await {
+                Ok(done) => done,
+                Err(_) => return false,
+            }
+        } else {
+            let limit = self.core.context.config.flush_timeout;
+            let result = detached::within(limit, log.writer.flush(frame)).await;
+            (log, result)
+        };
+        match result {
+            Ok(_) => self.core.return_durable(log, generation),
+            Err(error) => {
+                self.core.fail(generation, error);
+                false
+            }
+        }
+    }
+
+    /// Makes the next log while the present one is half full.
+    async fn prepare_next_log(&mut self) {
+        let (generation, index) = {
+            let state = self.core.state();
+            let half = state.fill.offset > state.fill.limit / 2;
+            if !half || state.prepared.is_some() || Instant::now() < self.prepare_after {
+                return;
+            }
+            (state.generation, state.fill.index + 1)
+        };
+        let epoch = self.core.epoch();
+        let core = self.core.clone();
+        let limit = core.context.config.store_timeout;
+        match tokio::time::timeout(limit, prepare(&core, epoch, index)).await {
+            Ok(Ok(prepared)) => {
+                let mut state = self.core.state();
+                if state.generation == generation && state.fill.index + 1 == index {
+                    state.prepared = Some(prepared);
+                }
+            }
+            Ok(Err(error)) if error.kind() == ErrorKind::Fenced => {
+                self.core.fail(generation, error);
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the next log could not be prepared; trying again");
+                self.prepare_after = Instant::now() + PREPARE_AGAIN;
+            }
+            Err(_) => self.prepare_after = Instant::now() + PREPARE_AGAIN,
+        }
+    }
+
+    /// Takes over from oneself after a flush of unknown outcome.
+    async fn reopen(&self) {
+        let un = loop {
+            let built = {
+                let state = self.core.state();
+                state
+                    .inflight
+                    .iter()
+                    .all(|job| !job.frame.is_empty())
+                    .then(|| self.gather(&state))
+            };
+            match built {
+                Some(un) => break un,
+                // Its builder only computes a checksum: it will be there soon.
+                None => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        };
+        match crate::recovery::take_over_from_self(&self.core.context, &un).await {
+            Ok(serving) => self.core.resume(serving),
+            Err(error) => {
+                let error = error.context("the take-over from oneself failed");
+                let state = self.core.state();
+                self.core.fail_all(state, error);
+            }
+        }
+    }
+
+    fn gather(&self, state: &State) -> Unacknowledged {
+        Unacknowledged {
+            epoch: self.core.epoch(),
+            nonce: self.core.nonce(),
+            durable: self.core.durable(),
+            cut: state.cut,
+            bodies: state.inflight.iter().map(body_of).collect(),
+        }
+    }
+}
+
+fn body_of(job: &super::state::InFlight) -> (flushproof_api::SeqNo, u32, bytes::Bytes) {
+    let body = job.frame.slice(FRAME_HEADER..FRAME_HEADER + job.body_len);
+    (job.first, job.count, body)
+}
+
+/// Creates log `index` of my epoch, then makes sure that mine is still the highest.
+/// From then on it may be used without another listing.
+async fn prepare(core: &Core, epoch: Epoch, index: u64) -> Result<Prepared> {
+    let store = &core.context.store;
+    let path = format::names::log_path(SegmentId { epoch, index })?;
+    let size_hint = super::core::segment_limit(&core.context, index);
+    let writer = match store.create_log(&path, LogOptions { size_hint }).await {
+        // Left by an attempt of my own whose answer was lost: nobody else makes
+        // logs of my epoch, and this one was never used.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            store.delete(&path).await?;
+            store.create_log(&path, LogOptions { size_hint }).await?
+        }
+        other => other?,
+    };
+    confirm_prepared(core, epoch).await?;
+    Ok(Prepared { writer, index })
+}
+
+async fn confirm_prepared(core: &Core, epoch: Epoch) -> Result<()> {
+    let folder = StorePath::new("epoch")?;
+    let mut listed = core.context.store.list(&folder);
+    while let Some(row) = listed.next().await {
+        let row = row?;
+        match format::names::parse_epoch(&row.path) {
+            Some(other) if row.kind == ListedKind::Object && other > epoch => {
+                return Err(Error::new(
+                    ErrorKind::Fenced,
+                    format!("epoch {other} was claimed; this primary of epoch {epoch} stands down"),
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
