@@ -14,6 +14,8 @@ pub(crate) mod inline;
 pub(crate) mod keeper;
 pub(crate) mod serving;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
 
 /// Drives a future that needs no runtime, on a plain thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
