@@ -59,6 +59,10 @@ pub struct Config {
     pub heartbeat: Option<Duration>,
     /// What happens when the outcome of a flush is unknown.
     pub on_unknown: OnUnknown,
+    /// How long a take-over from oneself is tried while the store is away.
+    pub reopen_timeout: Duration,
+    /// How often a follower looks for more.
+    pub poll_interval: Duration,
     /// How many checkpoints are kept; at least 1.
     pub keep_checkpoints: usize,
 }
@@ -84,6 +88,8 @@ impl Config {
             idle_mark: Duration::from_millis(20),
             heartbeat: None,
             on_unknown: OnUnknown::Stop,
+            reopen_timeout: Duration::from_secs(60),
+            poll_interval: Duration::from_millis(20),
             keep_checkpoints: 2,
         }
     }

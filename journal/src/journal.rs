@@ -225,7 +225,16 @@ impl Journal {
         }
         let core = self.core();
         let durable = Box::pin(durable_through(core.clone(), at));
-        CheckpointWriter::begin(&core.context, core.epoch(), core.nonce(), at, durable).await
+        let primary = Some(core.clone());
+        CheckpointWriter::begin(
+            &core.context,
+            core.epoch(),
+            core.nonce(),
+            at,
+            durable,
+            primary,
+        )
+        .await
     }
 
     /// Drops segments and checkpoints that no kept checkpoint needs.
@@ -236,7 +245,7 @@ impl Journal {
     /// Finishes alone or not at all, name by name; repeat it.
     pub async fn trim(&self) -> Result<Trimmed> {
         let core = self.core();
-        trim(&core.context, core.epoch(), core.nonce()).await
+        trim(&core.context, core.epoch(), core.nonce(), None).await
     }
 
     /// Flushes what was accepted, ends the log with a seal and closes the store.

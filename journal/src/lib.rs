@@ -1,11 +1,70 @@
 //! A durable journal (write-ahead log) on the storage your site already trusts.
 //!
-//! So far the crate holds the format on storage; the engine is being wired in.
+//! A program that keeps its state in memory appends an entry before it answers
+//! a request that changes state, and answers only when the entry is durable. If
+//! it is killed, its successor replays the journal and has the same state.
+//!
+//! The order of use is a row of types, so that a wrong order does not compile:
+//! [`Standby`] → [`Recovery`] → [`Journal`].
+//!
+//! ```
+//! use flushproof::{Config, Item, StoreUri, Survives};
+//!
+//! # #[tokio::main] async fn main() -> flushproof::Result<()> {
+//! let mut config = Config::new(StoreUri::parse("memory:example")?);
+//! config.require = Survives::NOTHING; // a real journal keeps the default: store-power
+//! config.format(false).await?;
+//!
+//! let mut recovery = config.primary().await?;
+//! while let Some(item) = recovery.next().await? {
+//!     match item {
+//!         Item::Checkpoint(_entries) => { /* replace the state */ }
+//!         Item::Entry(_entry) => { /* apply it */ }
+//!     }
+//! }
+//! let journal = recovery.start().await?;
+//!
+//! let permit = journal.reserve(5).await?; // back-pressure, outside any lock
+//! let ack = permit.append(b"hello")?; // neither waits nor fails for want of room
+//! let receipt = ack.await?; // durable
+//! assert_eq!(receipt.seq.0, 0);
+//! journal.close().await?;
+//! # Ok(()) }
+//! ```
 #![warn(missing_docs)]
 
+mod append;
+mod chain;
+mod checkpoint;
+mod claim;
+mod commit;
+mod config;
+mod follow;
+mod formatting;
 pub mod format;
+mod info;
+mod journal;
+mod objects;
+mod reader;
+mod recovery;
+mod replay;
+mod takeover;
+mod trim;
+mod verify;
 
+pub use append::{Ack, Permit, Receipt};
+pub use checkpoint::{CheckpointEntries, CheckpointWriter, Checkpointed};
+pub use config::{Config, OnUnknown};
 pub use flushproof_api::{
     Advice, Epoch, Error, ErrorKind, Fault, FlushContract, JournalStore, Mode, Options, Outcome,
     Registry, Result, SeqNo, StorePath, StoreUri, Survives,
 };
+pub use follow::{Follow, FollowItem, Standby};
+pub use formatting::Formatted;
+pub use info::{CheckpointInfo, EpochInfo, Info, SegmentInfo, SegmentRange};
+pub use journal::{Counts, Journal};
+pub use reader::JournalReader;
+pub use recovery::{Recovery, RecoverySummary, Tail};
+pub use replay::{Entry, Item, Replay};
+pub use trim::Trimmed;
+pub use verify::{Finding, Verdict, Verification};

@@ -287,7 +287,7 @@ impl Core {
     ) -> Option<(Arc<Group>, Done)> {
         let job = state.inflight.pop_front()?;
         let end = job.first.0 + u64::from(job.count);
-        state.cut = Some(cut);
+        state.cut = cut;
         self.durable.store(end, SeqCst);
         self.last_group.store(u64::from(job.count), Relaxed);
         self.counters.groups.fetch_add(1, Relaxed);
@@ -367,7 +367,7 @@ impl Core {
         };
         self.durable.store(serving.next_seq.0, SeqCst);
         self.submitted.store(serving.next_seq.0, SeqCst);
-        state.cut = Some(cut);
+        state.cut = cut;
         state.put_back(ActiveLog::new(serving, limit));
         state.reopen = None;
         drop(state);
@@ -392,7 +392,7 @@ pub(crate) fn closed() -> Error {
 
 /// Whether a take-over from oneself can mend a failed flush: not when another
 /// primary serves, and not when an operator must make room first.
-fn may_reopen(error: &Error) -> bool {
+pub(crate) fn may_reopen(error: &Error) -> bool {
     let hopeless = matches!(
         error.kind(),
         ErrorKind::Fenced

@@ -1,11 +1,11 @@
 //! The keeper: one thread of each serving journal, with a small runtime of its
 //! own, so that the journal does not depend on the caller's runtime being polled.
 
-use super::core::Core;
+use super::core::{Core, may_reopen};
 use super::detached::{self, hung};
 use super::inline::flush_now;
-use super::serving::Unacknowledged;
-use super::state::{ActiveLog, Prepared, State};
+use super::serving::{Body, Own, Unacknowledged};
+use super::state::{ActiveLog, Prepared};
 use crate::format::{self, FRAME_HEADER, FrameKind, SegmentId};
 use flushproof_api::{Epoch, Error, ErrorKind, ListedKind, LogOptions, Result, StorePath};
 use futures_util::StreamExt;
@@ -257,47 +257,58 @@ impl Keeper {
         }
     }
 
-    /// Takes over from oneself after a flush of unknown outcome.
+    /// Takes over from oneself after a flush of unknown outcome; tries again
+    /// while the store is away, up to `reopen_timeout`.
     async fn reopen(&self) {
-        let un = loop {
-            let built = {
-                let state = self.core.state();
-                state
-                    .inflight
-                    .iter()
-                    .all(|job| !job.frame.is_empty())
-                    .then(|| self.gather(&state))
-            };
-            match built {
+        let mut un = loop {
+            match self.gather() {
                 Some(un) => break un,
                 // Its builder only computes a checksum: it will be there soon.
                 None => tokio::time::sleep(Duration::from_millis(1)).await,
             }
         };
-        match crate::recovery::take_over_from_self(&self.core.context, &un).await {
-            Ok(serving) => self.core.resume(serving),
-            Err(error) => {
-                let error = error.context("the take-over from oneself failed");
-                let state = self.core.state();
-                self.core.fail_all(state, error);
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        let error = loop {
+            match crate::takeover::reopen(&self.core.context, &mut un).await {
+                Ok(serving) => return self.core.resume(serving),
+                Err(e) if !may_reopen(&e) || self.core.ended() => break e,
+                Err(e) if began.elapsed() > self.core.context.config.reopen_timeout => break e,
+                Err(error) => tracing::warn!(%error, "taking over from myself again"),
             }
-        }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        };
+        let error = error.context("the take-over from oneself failed");
+        let state = self.core.state();
+        self.core.fail_all(state, error);
     }
 
-    fn gather(&self, state: &State) -> Unacknowledged {
-        Unacknowledged {
+    /// All that is not acknowledged; `None` while a frame is still being built.
+    fn gather(&self) -> Option<Unacknowledged> {
+        let state = self.core.state();
+        if state.inflight.iter().any(|job| job.frame.is_empty()) {
+            return None;
+        }
+        let own = Own {
             epoch: self.core.epoch(),
             nonce: self.core.nonce(),
-            durable: self.core.durable(),
             cut: state.cut,
+        };
+        Some(Unacknowledged {
+            own: vec![own],
+            durable: self.core.durable(),
             bodies: state.inflight.iter().map(body_of).collect(),
-        }
+        })
     }
 }
 
-fn body_of(job: &super::state::InFlight) -> (flushproof_api::SeqNo, u32, bytes::Bytes) {
-    let body = job.frame.slice(FRAME_HEADER..FRAME_HEADER + job.body_len);
-    (job.first, job.count, body)
+fn body_of(job: &super::state::InFlight) -> Body {
+    Body {
+        first: job.first,
+        count: job.count,
+        bytes: job.frame.slice(FRAME_HEADER..FRAME_HEADER + job.body_len),
+    }
 }
 
 /// Creates log `index` of my epoch, then makes sure that mine is still the highest.

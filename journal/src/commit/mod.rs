@@ -12,6 +12,7 @@ pub(crate) mod detached;
 pub(crate) mod group;
 pub(crate) mod inline;
 pub(crate) mod keeper;
+pub(crate) mod off_thread;
 pub(crate) mod serving;
 pub(crate) mod state;
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! [`Serving`]: what recovery hands to group commit, and a reopen hands again.
 
 use crate::Config;
-use crate::format::{Nonce, Prev, SegmentKey};
-use flushproof_api::{Epoch, JournalStore, LogWriter, SeqNo};
+use crate::format::{MIN_GRAIN, Nonce, Prev, SegmentKey};
+use crate::objects::Bounded;
+use flushproof_api::{Epoch, FlushCall, JournalStore, LogWriter, SeqNo};
 use std::sync::Arc;
 
 /// The parts of a journal that stay the same from epoch to epoch.
@@ -14,6 +15,23 @@ pub(crate) struct Context {
     pub config: Arc<Config>,
     /// The journal's identity.
     pub journal: crate::format::JournalId,
+}
+
+impl Context {
+    /// The store, every call bounded in time.
+    pub(crate) fn io(&self) -> Bounded {
+        Bounded::new(self.store.clone(), self.config.store_timeout)
+    }
+
+    /// Whether the store writes on the calling thread.
+    pub(crate) fn blocking(&self) -> bool {
+        self.store.contract().flush_call == FlushCall::Blocking
+    }
+
+    /// The grain of new segments.
+    pub(crate) fn grain(&self) -> u64 {
+        (self.store.contract().block as u64).max(MIN_GRAIN)
+    }
 }
 
 /// A primary past step 7 of the protocol: it may append and acknowledge.
@@ -48,16 +66,34 @@ impl Serving {
     }
 }
 
+/// An epoch of this process, and where a take-over continues behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// Right behind the last acknowledged entry.
+    pub cut: Prev,
+}
+
 /// Entries that a reopen carries over: not acknowledged, in order.
 pub(crate) struct Unacknowledged {
-    /// The epoch that this process served until now, and its nonce.
-    pub epoch: Epoch,
-    /// The nonce of that epoch.
-    pub nonce: Nonce,
+    /// The epoch served until now, then those of take-overs that failed half-way.
+    pub own: Vec<Own>,
     /// Every entry below it is acknowledged.
     pub durable: SeqNo,
-    /// Where the last acknowledged entry ends: the `prev` of the new start.
-    pub cut: Option<Prev>,
-    /// The frames' bodies, each with its first number and its count of entries.
-    pub bodies: Vec<(SeqNo, u32, bytes::Bytes)>,
+    /// The frames' bodies.
+    pub bodies: Vec<Body>,
+}
+
+/// The body of a frame of entries that is carried over.
+#[derive(Clone, Debug)]
+pub(crate) struct Body {
+    /// The number of its first entry.
+    pub first: SeqNo,
+    /// How many entries.
+    pub count: u32,
+    /// The encoded entries.
+    pub bytes: bytes::Bytes,
 }

@@ -7,7 +7,7 @@ use crate::format::{
     self, FRAME_HEADER, FrameHeader, FrameKind, MAX_FRAME, Prev, SegmentId, SegmentKey,
 };
 use bytes::Bytes;
-use flushproof_api::{Epoch, Error, LogWriter, SeqNo};
+use flushproof_api::{Error, LogWriter, SeqNo};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -38,7 +38,7 @@ pub(crate) struct State {
     /// `close` was called.
     pub closing: bool,
     /// Where the last acknowledged entry ends: the cut of a reopen.
-    pub cut: Option<Prev>,
+    pub cut: Prev,
     /// How full the present segment is.
     pub fill: Fill,
     /// When the last flush began.
@@ -109,7 +109,7 @@ impl State {
             next_seq,
             queue: VecDeque::new(),
             inflight: VecDeque::new(),
-            cut: Some(log.cut(next_seq)),
+            cut: log.cut(next_seq),
             fill: log.fill(),
             last_flush: Instant::now(),
             orphaned: false,
@@ -225,11 +225,6 @@ impl ActiveLog {
             limit: self.limit,
             attested: self.attested,
         }
-    }
-
-    /// The epoch that writes it.
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.key.epoch
     }
 
     /// Completes the frame in `buf` (header room, then the body), pads it to the

@@ -1,0 +1,430 @@
+//! [`Follow`]: durable entries as they come. [`Standby`]: a follower that may
+//! take over.
+
+use crate::chain::{self, Opened, Segment, View};
+use crate::checkpoint::{self, CheckpointEntries, CheckpointWriter};
+use crate::commit::serving::Context;
+use crate::format::object::StartObject;
+use crate::format::{Entries, Frame, FrameKind, Prev, Scanned, Scanner, names};
+use crate::objects::Starts;
+use crate::recovery::{Recovery, lock_host};
+use crate::replay::Entry;
+use crate::Config;
+use flushproof_api::{Epoch, Error, ErrorKind, Mode, Result, SeqNo, Source};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+/// One item of a follower.
+#[derive(Debug)]
+pub enum FollowItem {
+    /// Replace the state by what these entries recreate: at the beginning, and
+    /// again when the follower was so slow that what it needs was trimmed.
+    Checkpoint(CheckpointEntries),
+    /// Apply this entry; it is durable.
+    Entry(Entry),
+    /// Nothing more is durable now; said once each time the end is reached.
+    CaughtUp,
+}
+
+/// Follows a journal as it grows. Only entries below a durable mark, in
+/// contiguous valid frames, on the chain of the highest start, are returned.
+///
+/// Memory: a window of 1 MiB, and the frames that are not attested yet.
+pub struct Follow {
+    context: Context,
+    /// The next entry to return.
+    cursor: SeqNo,
+    /// The start whose chain is read; none before the journal was served.
+    head: Option<StartObject>,
+    checkpoint: Option<CheckpointEntries>,
+    /// Whether the checkpoint that was returned was read to its end.
+    checkpoint_read: Option<Arc<AtomicBool>>,
+    /// The segments to read, the one being read first; the last may grow.
+    segments: VecDeque<Segment>,
+    scanner: Option<Scanner>,
+    /// Read, but not attested by a durable mark yet.
+    pending: VecDeque<Frame>,
+    /// Every entry below it on this chain is durable.
+    durable: SeqNo,
+    /// The frame whose entries are being returned.
+    entries: Option<(Entries, Epoch, u64)>,
+    caught_up: bool,
+}
+
+impl Follow {
+    pub(crate) async fn begin(context: Context, from: Option<SeqNo>) -> Result<Follow> {
+        let mut follow = Follow {
+            context,
+            cursor: from.unwrap_or(SeqNo::ZERO),
+            head: None,
+            checkpoint: None,
+            checkpoint_read: None,
+            segments: VecDeque::new(),
+            scanner: None,
+            pending: VecDeque::new(),
+            durable: SeqNo::ZERO,
+            entries: None,
+            caught_up: false,
+        };
+        follow.load(from.is_none()).await?;
+        Ok(follow)
+    }
+
+    /// The number of the next entry: every entry below it was returned, or is
+    /// part of the checkpoint that was.
+    pub fn cursor(&self) -> SeqNo {
+        self.cursor
+    }
+
+    /// The next item; waits for one.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt` with the place.
+    /// # Cancel safety
+    /// Safe: no item is lost.
+    pub async fn next(&mut self) -> Result<FollowItem> {
+        loop {
+            if let Some(item) = self.step().await? {
+                return Ok(item);
+            }
+            if !self.caught_up {
+                self.caught_up = true;
+                return Ok(FollowItem::CaughtUp);
+            }
+            tokio::time::sleep(self.context.config.poll_interval).await;
+        }
+    }
+
+    /// The next item that is there now; `None`: nothing more is durable.
+    async fn step(&mut self) -> Result<Option<FollowItem>> {
+        loop {
+            if let Some(checkpoint) = self.checkpoint.take() {
+                self.checkpoint_read = Some(checkpoint.was_read());
+                self.caught_up = false;
+                return Ok(Some(FollowItem::Checkpoint(checkpoint)));
+            }
+            if let Some(entry) = self.attested() {
+                self.caught_up = false;
+                return Ok(Some(FollowItem::Entry(entry)));
+            }
+            let more = match self.read_on().await {
+                // Trimmed meanwhile: from the newest checkpoint on.
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    self.load(false).await?;
+                    true
+                }
+                other => other?,
+            };
+            if !more {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next entry that a durable mark covers.
+    fn attested(&mut self) -> Option<Entry> {
+        loop {
+            if let Some((entries, epoch, clock_ms)) = &mut self.entries {
+                if let Some((seq, bytes)) = entries.next() {
+                    self.cursor = seq.next();
+                    return Some(Entry {
+                        seq,
+                        bytes,
+                        epoch: *epoch,
+                        clock_ms: *clock_ms,
+                    });
+                }
+                self.entries = None;
+            }
+            let frame = self.pending.front()?;
+            if frame.header.end_seq() > self.durable {
+                return None;
+            }
+            let frame = self.pending.pop_front()?;
+            if frame.header.end_seq() > self.cursor {
+                let mut entries = frame.entries();
+                entries.skip_to(self.cursor);
+                self.entries = Some((entries, frame.header.epoch, frame.header.clock_ms));
+            }
+        }
+    }
+
+    /// Reads one frame more, or finds out where to go on. `false`: there is
+    /// nothing more now.
+    async fn read_on(&mut self) -> Result<bool> {
+        let Some(segment) = self.segments.front() else {
+            return self.look_for_start().await;
+        };
+        let Some(scanner) = &mut self.scanner else {
+            let opened = segment.scanner(&self.context).await?;
+            self.scanner = Some(opened.ok_or_else(|| chain::gone(segment.id()))?);
+            return Ok(true);
+        };
+        match scanner.next().await? {
+            Scanned::Frame(frame) => {
+                self.durable = self.durable.max(frame.header.durable);
+                if frame.header.kind == FrameKind::Entries {
+                    self.pending.push_back(frame);
+                }
+                Ok(true)
+            }
+            Scanned::Bad { offset, why } if self.segments.len() > 1 => {
+                Err(chain::damaged(segment, offset, &why))
+            }
+            Scanned::End if self.segments.len() > 1 => {
+                // A successor is begun only when all before it is durable.
+                self.durable = self.durable.max(segment.end_seq);
+                self.segments.pop_front();
+                self.scanner = None;
+                Ok(true)
+            }
+            Scanned::Bad { .. } | Scanned::End => self.at_the_end().await,
+        }
+    }
+
+    /// At the end of the last known segment: it may have grown, or have a
+    /// successor, or another epoch may have begun.
+    async fn at_the_end(&mut self) -> Result<bool> {
+        if self.look_for_start().await? {
+            return Ok(true);
+        }
+        let (Some(segment), Some(scanner), Some(head)) =
+            (self.segments.front_mut(), &mut self.scanner, &self.head)
+        else {
+            return Ok(false);
+        };
+        let at = scanner.offset();
+        // The successor is looked for *before* the length is read again: what
+        // it says of this segment's end is then certainly there.
+        let next = segment.key.index + 1;
+        let opened =
+            chain::open_segment(&self.context, head, next, None, Source::Any).await?;
+        if let Opened::Segment(successor, _) = opened {
+            let prev = successor.prev.filter(|p| p.segment == segment.id());
+            let Some(Prev { offset, seq, .. }) = prev else {
+                return Err(chain::corrupt(
+                    successor.id(),
+                    0,
+                    format!("it does not continue segment {}", segment.id()),
+                ));
+            };
+            segment.end = offset;
+            segment.end_seq = seq;
+            scanner.extend(offset);
+            self.segments.push_back(successor);
+            return Ok(true);
+        }
+        let path = names::log_path(segment.id())?;
+        let Some(reader) = self.context.io().open(&path, Source::Any).await? else {
+            return Err(chain::gone(segment.id()));
+        };
+        segment.end = reader.len().await?;
+        scanner.extend(segment.end);
+        let grown = match scanner.next().await? {
+            Scanned::Frame(frame) => {
+                self.durable = self.durable.max(frame.header.durable);
+                if frame.header.kind == FrameKind::Entries {
+                    self.pending.push_back(frame);
+                }
+                true
+            }
+            Scanned::Bad { .. } | Scanned::End => false,
+        };
+        debug_assert!(grown || scanner.offset() == at);
+        Ok(grown)
+    }
+
+    /// Goes over to a higher start, if there is one.
+    async fn look_for_start(&mut self) -> Result<bool> {
+        let starts = Starts::list(&self.context.io(), self.context.journal).await?;
+        let seen = self.head.map_or(Epoch::NONE, |h| h.epoch);
+        if starts.names().last().is_none_or(|newest| *newest <= seen) {
+            return Ok(false);
+        }
+        match starts.head().await? {
+            Some(head) if head.epoch > seen => {
+                self.load(false).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Finds the chain of the highest start back to the cursor; unapplied
+    /// buffers are dropped. Falls back to the newest checkpoint when what the
+    /// cursor needs was trimmed, or when `fresh` asks for it.
+    async fn load(&mut self, fresh: bool) -> Result<()> {
+        let loaded = chain::retry_gone(|| load(&self.context, self.cursor, fresh)).await?;
+        let Loaded {
+            head,
+            checkpoint,
+            segments,
+        } = loaded;
+        self.head = head;
+        self.segments = segments;
+        self.scanner = None;
+        self.pending.clear();
+        self.durable = SeqNo::ZERO;
+        self.entries = None;
+        if let Some(checkpoint) = checkpoint {
+            self.cursor = checkpoint.next_seq();
+            self.checkpoint = Some(checkpoint);
+        }
+        Ok(())
+    }
+}
+
+/// The chain back to a cursor, or to a checkpoint.
+struct Loaded {
+    head: Option<StartObject>,
+    checkpoint: Option<CheckpointEntries>,
+    segments: VecDeque<Segment>,
+}
+
+async fn load(context: &Context, cursor: SeqNo, fresh: bool) -> Result<Loaded> {
+    let view = View::load(context).await?;
+    let Some(tail) = view.tail else {
+        return Ok(Loaded {
+            head: None,
+            checkpoint: None,
+            segments: VecDeque::new(),
+        });
+    };
+    let newest = view.checkpoints.first().map_or(SeqNo::ZERO, |c| c.id.next_seq);
+    let need = if fresh { newest.max(cursor) } else { cursor };
+    let segments =
+        chain::walk_back(context, &view.starts, tail.segment, need, newest).await?;
+    let reaches = segments.front().is_some_and(|s| s.first_seq <= need);
+    let wanted = (fresh && newest > SeqNo::ZERO) || !reaches;
+    let checkpoint = if wanted {
+        let (whole, _) = checkpoint::newest_whole(context, &view.checkpoints).await?;
+        match whole {
+            Some(found) => Some(CheckpointEntries::open(context, &found).await?),
+            None => {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!(
+                        "entries from {need} on are needed, but were trimmed, and no checkpoint \
+                         is whole. Run: journal verify"
+                    ),
+                ));
+            }
+        }
+    } else {
+        None
+    };
+    Ok(Loaded {
+        head: view.head,
+        checkpoint,
+        segments,
+    })
+}
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow")
+            .field("cursor", &self.cursor)
+            .finish()
+    }
+}
+
+/// A follower that may become primary.
+pub struct Standby {
+    follow: Follow,
+    take_over: bool,
+}
+
+impl Config {
+    /// Opens the journal as a standby: first the checkpoint, then durable
+    /// entries as they come.
+    ///
+    /// # Errors
+    /// As [`primary`](Config::primary), but for `Busy`; `Unsupported` where one
+    /// primary and no standbys are possible.
+    /// # Cancel safety
+    /// Safe.
+    pub async fn standby(&self) -> Result<Standby> {
+        let (context, uri) = self.open_journal(Mode::ReadWrite).await?;
+        if context.store.contract().fencing == flushproof_api::Fencing::HostLock {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "{uri}: an old primary is stopped by a lock of its host there, so standbys \
+                     can't take over; choose a store that fences"
+                ),
+            ));
+        }
+        let follow = Follow::begin(context, None)
+            .await
+            .map_err(|e| e.context(uri))?;
+        Ok(Standby {
+            follow,
+            take_over: self.take_over,
+        })
+    }
+}
+
+impl Standby {
+    /// The next item; waits for one.
+    ///
+    /// # Errors
+    /// As [`Follow::next`].
+    /// # Cancel safety
+    /// Safe: no item is lost.
+    pub async fn next(&mut self) -> Result<FollowItem> {
+        self.follow.next().await
+    }
+
+    /// Every entry below it was returned.
+    pub fn cursor(&self) -> SeqNo {
+        self.follow.cursor()
+    }
+
+    /// Begins a checkpoint of the state made by all entries below `at`, all of
+    /// which were returned and applied. It spares the primary the work; the
+    /// primary trims.
+    ///
+    /// # Errors
+    /// `InvalidInput` beyond the cursor, or before the journal was served; the store's.
+    /// # Cancel safety
+    /// Safe: nothing is published.
+    pub async fn checkpoint(&self, at: SeqNo) -> Result<CheckpointWriter> {
+        let cursor = self.cursor();
+        let Some(head) = self.follow.head.filter(|_| at <= cursor) else {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("a checkpoint at {at} is beyond what was applied ({cursor})"),
+            ));
+        };
+        let durable = Box::pin(std::future::ready(Ok(())));
+        let context = &self.follow.context;
+        CheckpointWriter::begin(context, head.epoch, head.nonce, at, durable, None).await
+    }
+
+    /// Becomes a candidate: claims an epoch, fences the old primary, and gives
+    /// what is still to be applied behind the cursor.
+    ///
+    /// # Errors
+    /// As [`Config::primary`]; `Corrupt` when the journal ends before the cursor.
+    /// # Cancel safety
+    /// The old primary may be fenced afterwards; nothing else changes.
+    pub async fn promote(self) -> Result<Recovery> {
+        let context = self.follow.context;
+        lock_host(&context, self.take_over).await?;
+        // A checkpoint that was not read to its end is given again.
+        let read = self.follow.checkpoint_read;
+        let whole = read.is_none_or(|r| r.load(SeqCst)) && self.follow.checkpoint.is_none();
+        let cursor = whole.then_some(self.follow.cursor);
+        Recovery::begin(context, cursor).await
+    }
+}
+
+impl fmt::Debug for Standby {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standby")
+            .field("cursor", &self.cursor())
+            .finish()
+    }
+}

@@ -1,0 +1,174 @@
+//! [`Info`]: what a journal is made of, for operators.
+
+use crate::chain::{self, View};
+use crate::format::{JournalId, SegmentId, TailVerdict};
+use crate::objects::{list_epochs, list_logs, read_epoch};
+use crate::{JournalReader, SeqNo};
+use flushproof_api::{Epoch, FlushContract, Result, Space};
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+/// What a journal is made of, as it is now.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// Its identity.
+    pub id: JournalId,
+    /// When it was formatted, in ms since 1970.
+    pub created_ms: u64,
+    /// What the store promises.
+    pub contract: FlushContract,
+    /// The epoch that serves or served last; 0 before the first.
+    pub epoch: Epoch,
+    /// The oldest entry that is still in a segment.
+    pub first: SeqNo,
+    /// Every entry below it is certainly durable.
+    pub durable: SeqNo,
+    /// The number after the last whole entry.
+    pub end: SeqNo,
+    /// The newest checkpoint holds the state of all entries below it.
+    pub checkpoint: Option<SeqNo>,
+    /// Whether the last segment was closed by its owner.
+    pub closed: bool,
+    /// Bytes behind the last whole entry: torn, or in progress.
+    pub undecided_bytes: u64,
+    /// The epochs, the oldest first.
+    pub epochs: Vec<EpochInfo>,
+    /// The segments, by name.
+    pub segments: Vec<SegmentInfo>,
+    /// The checkpoints, the newest first.
+    pub checkpoints: Vec<CheckpointInfo>,
+    /// The room that is left, where the store says.
+    pub space: Option<Space>,
+}
+
+/// A claimed epoch.
+#[derive(Clone, Debug)]
+pub struct EpochInfo {
+    /// Its number.
+    pub epoch: Epoch,
+    /// When it was claimed, in ms since 1970.
+    pub claimed_ms: u64,
+    /// By which process.
+    pub who: String,
+    /// Where that can be reached.
+    pub address: String,
+    /// Whether it was served.
+    pub served: bool,
+}
+
+/// A segment.
+#[derive(Clone, Debug)]
+pub struct SegmentInfo {
+    /// Epoch and index.
+    pub id: SegmentId,
+    /// Its length on the store, prepared room included.
+    pub len: u64,
+    /// Its entries and where they end, if it is on the chain.
+    pub entries: Option<SegmentRange>,
+    /// When it was last written.
+    pub modified: Option<SystemTime>,
+}
+
+/// What a segment on the chain holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentRange {
+    /// The number of its first entry.
+    pub first: SeqNo,
+    /// The number after its last.
+    pub end: SeqNo,
+    /// The offset at which they end.
+    pub bytes: u64,
+}
+
+/// A checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointInfo {
+    /// It holds the state of all entries below this number.
+    pub next_seq: SeqNo,
+    /// The epoch in which it was written.
+    pub epoch: Epoch,
+}
+
+impl JournalReader {
+    /// What the journal is made of.
+    ///
+    /// # Errors
+    /// `Corrupt`, the store's.
+    /// # Cancel safety
+    /// Safe.
+    pub async fn info(&self) -> Result<Info> {
+        chain::retry_gone(|| self.try_info()).await
+    }
+
+    async fn try_info(&self) -> Result<Info> {
+        let context = &self.context;
+        let io = context.io();
+        let view = View::load(context).await?;
+        let newest = view.newest();
+        let mut info = Info {
+            id: context.journal,
+            created_ms: self.format.created_ms,
+            contract: self.contract().clone(),
+            epoch: view.head.map_or(Epoch::NONE, |h| h.epoch),
+            first: SeqNo::ZERO,
+            durable: SeqNo::ZERO,
+            end: SeqNo::ZERO,
+            checkpoint: view.checkpoints.first().map(|c| c.id.next_seq),
+            closed: false,
+            undecided_bytes: 0,
+            epochs: Vec::new(),
+            segments: Vec::new(),
+            checkpoints: Vec::new(),
+            space: crate::objects::bound(context.config.store_timeout, context.store.space())
+                .await?,
+        };
+        info.checkpoints = view
+            .checkpoints
+            .iter()
+            .map(|c| CheckpointInfo {
+                next_seq: c.id.next_seq,
+                epoch: c.id.epoch,
+            })
+            .collect();
+        let mut ranges = BTreeMap::new();
+        if let Some(tail) = view.tail {
+            info.durable = tail.scan.durable;
+            info.end = tail.scan.end;
+            info.closed = tail.scan.sealed;
+            if let TailVerdict::Torn { bytes, .. } = tail.scan.verdict {
+                info.undecided_bytes = bytes;
+            }
+            let chain =
+                chain::walk_back(context, &view.starts, tail.segment, SeqNo::ZERO, newest).await?;
+            info.first = chain.front().map_or(info.end, |s| s.first_seq);
+            ranges.extend(chain.iter().map(|s| {
+                let range = SegmentRange {
+                    first: s.first_seq,
+                    end: s.end_seq,
+                    bytes: s.end,
+                };
+                (s.id(), range)
+            }));
+        }
+        for (id, row) in list_logs(&io).await? {
+            info.segments.push(SegmentInfo {
+                id,
+                len: row.len,
+                entries: ranges.get(&id).copied(),
+                modified: row.modified,
+            });
+        }
+        for epoch in list_epochs(&io).await? {
+            if let Some(claim) = read_epoch(&io, context.journal, epoch).await? {
+                info.epochs.push(EpochInfo {
+                    epoch,
+                    claimed_ms: claim.claimed_ms,
+                    who: claim.who,
+                    address: claim.address,
+                    served: view.starts.get(epoch).await?.is_some(),
+                });
+            }
+        }
+        Ok(info)
+    }
+}

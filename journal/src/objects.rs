@@ -1,0 +1,338 @@
+//! [`Bounded`]: the store with every call bounded in time, and the small
+//! objects that the engine keeps on it.
+
+use crate::format::names::{self, EPOCH_FOLDER, START_FOLDER};
+use crate::format::object::{EpochObject, FormatObject, MAX_OBJECT, StartObject};
+use crate::format::{JournalId, SegmentId};
+use async_trait::async_trait;
+use bytes::Bytes;
+use flushproof_api::{
+    Epoch, Error, ErrorKind, JournalStore, Listed, ListedKind, LogOptions, LogWriter,
+    ObjectOptions, ObjectWriter, Reader, Result, Source, StorePath,
+};
+use futures_util::StreamExt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A store of which every single call answers within `limit`.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounded {
+    store: Arc<dyn JournalStore>,
+    limit: Duration,
+}
+
+impl Bounded {
+    pub(crate) fn new(store: Arc<dyn JournalStore>, limit: Duration) -> Bounded {
+        Bounded { store, limit }
+    }
+
+    async fn bound<T>(
+        &self,
+        doing: &str,
+        path: &StorePath,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        bound(self.limit, call)
+            .await
+            .map_err(|e| e.context(format!("{doing} {path}")))
+    }
+
+    /// The whole small object, `None` when it is not there.
+    pub(crate) async fn get(&self, path: &StorePath) -> Result<Option<Bytes>> {
+        let read = async {
+            let reader = self.store.open(path, Source::Medium).await?;
+            let len = reader.len().await?;
+            if len > MAX_OBJECT as u64 {
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{len} bytes are too long for this object"),
+                ));
+            }
+            reader.read(0..len).await
+        };
+        found(self.bound("reading", path, read).await)
+    }
+
+    /// Publishes an object.
+    pub(crate) async fn put(&self, path: &StorePath, bytes: Bytes) -> Result<()> {
+        let options = ObjectOptions {
+            mode: None,
+            size_hint: Some(bytes.len() as u64),
+        };
+        let write = async {
+            let mut object = self.store.create_object(path, options).await?;
+            object.write(bytes).await?;
+            object.commit().await
+        };
+        self.bound("publishing", path, write).await.map(|_| ())
+    }
+
+    /// Everything in a folder, at any depth.
+    pub(crate) async fn list(&self, folder: &StorePath) -> Result<Vec<Listed>> {
+        let mut stream = self.store.list(folder);
+        let mut rows = Vec::new();
+        loop {
+            // Each row is bounded: a long list may take long.
+            let row = async { stream.next().await.transpose() };
+            match self.bound("listing", folder, row).await? {
+                Some(row) => rows.push(row),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    pub(crate) async fn fence(&self, segment: SegmentId) -> Result<u64> {
+        let path = names::log_path(segment)?;
+        self.bound("fencing", &path, self.store.fence_log(&path))
+            .await
+    }
+
+    pub(crate) async fn delete(&self, path: &StorePath) -> Result<()> {
+        self.bound("deleting", path, self.store.delete(path)).await
+    }
+
+    pub(crate) async fn create_log(
+        &self,
+        path: &StorePath,
+        size_hint: u64,
+    ) -> Result<Box<dyn LogWriter>> {
+        let call = self.store.create_log(path, LogOptions { size_hint });
+        self.bound("creating", path, call).await
+    }
+
+    pub(crate) async fn create_object(
+        &self,
+        path: &StorePath,
+        options: ObjectOptions,
+    ) -> Result<Box<dyn ObjectWriter>> {
+        let call = self.store.create_object(path, options);
+        self.bound("creating", path, call).await
+    }
+
+    /// A reader each of whose calls is bounded; `None` when there is nothing to read.
+    pub(crate) async fn open(
+        &self,
+        path: &StorePath,
+        source: Source,
+    ) -> Result<Option<Arc<dyn Reader>>> {
+        let opened = found(
+            self.bound("opening", path, self.store.open(path, source))
+                .await,
+        )?;
+        Ok(opened.map(|inner| {
+            Arc::new(BoundedReader {
+                inner,
+                path: path.clone(),
+                limit: self.limit,
+            }) as Arc<dyn Reader>
+        }))
+    }
+}
+
+pub(crate) async fn bound<T>(limit: Duration, call: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::new(
+            ErrorKind::TimedOut,
+            format!("the store did not answer within {limit:?} (store_timeout); is it up?"),
+        )),
+    }
+}
+
+fn found<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+#[derive(Debug)]
+struct BoundedReader {
+    inner: Box<dyn Reader>,
+    path: StorePath,
+    limit: Duration,
+}
+
+#[async_trait]
+impl Reader for BoundedReader {
+    async fn len(&self) -> Result<u64> {
+        bound(self.limit, self.inner.len())
+            .await
+            .map_err(|e| e.context(&self.path))
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        bound(self.limit, self.inner.read(range))
+            .await
+            .map_err(|e| e.context(&self.path))
+    }
+}
+
+/// What the root of a store holds.
+#[derive(Debug)]
+pub(crate) enum Root {
+    /// A journal.
+    Journal(JournalId, FormatObject),
+    /// Nothing that is a journal's.
+    Empty,
+    /// A journal's names, but no `FORMAT`: a format that did not end.
+    Half,
+}
+
+/// Looks for a journal.
+pub(crate) async fn look(io: &Bounded) -> Result<Root> {
+    let path = names::format_path()?;
+    if let Some(bytes) = io.get(&path).await? {
+        let (id, format) = FormatObject::decode(&bytes).map_err(|e| e.context(&path))?;
+        return Ok(Root::Journal(id, format));
+    }
+    for folder in FOLDERS {
+        if !io.list(&names::folder(folder)?).await?.is_empty() {
+            return Ok(Root::Half);
+        }
+    }
+    Ok(Root::Empty)
+}
+
+/// The folders of a journal.
+pub(crate) const FOLDERS: [&str; 5] = [
+    EPOCH_FOLDER,
+    START_FOLDER,
+    names::LOG_FOLDER,
+    names::CHECKPOINT_FOLDER,
+    names::REQUEST_FOLDER,
+];
+
+/// The journal at this root.
+///
+/// # Errors
+/// `NotFormatted`, `HalfFormatted`, `NewerFormat`, `Corrupt`.
+pub(crate) async fn journal_id(
+    io: &Bounded,
+    folder: &flushproof_api::StoreUri,
+) -> Result<(JournalId, FormatObject)> {
+    match look(io).await.map_err(|e| e.context(folder))? {
+        Root::Journal(id, format) => Ok((id, format)),
+        Root::Empty => Err(Error::new(
+            ErrorKind::NotFormatted,
+            format!("{folder} holds no journal; make one with: journal format {folder}"),
+        )),
+        Root::Half => Err(half_formatted(folder)),
+    }
+}
+
+pub(crate) fn half_formatted(folder: &flushproof_api::StoreUri) -> Error {
+    Error::new(
+        ErrorKind::HalfFormatted,
+        format!(
+            "{folder} holds parts of a journal but no FORMAT: a format was cut short. If nothing \
+             there is needed, run: journal format --force {folder}"
+        ),
+    )
+}
+
+/// The epochs in `epoch/`, whichever journal's: numbers are never used twice.
+pub(crate) async fn list_epochs(io: &Bounded) -> Result<Vec<Epoch>> {
+    let rows = io.list(&names::folder(EPOCH_FOLDER)?).await?;
+    Ok(objects(rows, names::parse_epoch))
+}
+
+/// Those of the rows that are objects with a name of the right form, sorted.
+pub(crate) fn objects<T: Ord>(
+    rows: Vec<Listed>,
+    parse: impl Fn(&StorePath) -> Option<T>,
+) -> Vec<T> {
+    let mut out: Vec<T> = rows
+        .iter()
+        .filter(|r| r.kind == ListedKind::Object)
+        .filter_map(|r| parse(&r.path))
+        .collect();
+    out.sort();
+    out
+}
+
+/// The claim of an epoch, if it is this journal's.
+pub(crate) async fn read_epoch(
+    io: &Bounded,
+    id: JournalId,
+    epoch: Epoch,
+) -> Result<Option<EpochObject>> {
+    let path = names::epoch_path(epoch)?;
+    let Some(bytes) = io.get(&path).await? else {
+        return Ok(None);
+    };
+    let (owner, object) = EpochObject::decode(&bytes).map_err(|e| e.context(&path))?;
+    Ok((owner == id && object.epoch == epoch).then_some(object))
+}
+
+/// The starts of a journal: which epochs were served.
+#[derive(Debug)]
+pub(crate) struct Starts {
+    io: Bounded,
+    id: JournalId,
+    /// By name, sorted; whether each is this journal's shows when it is read.
+    names: Vec<Epoch>,
+}
+
+impl Starts {
+    /// Lists `start/`.
+    pub(crate) async fn list(io: &Bounded, id: JournalId) -> Result<Starts> {
+        let rows = io.list(&names::folder(START_FOLDER)?).await?;
+        Ok(Starts {
+            io: io.clone(),
+            id,
+            names: objects(rows, names::parse_start),
+        })
+    }
+
+    /// The start of an epoch; `None` when there is none of this journal.
+    pub(crate) async fn get(&self, epoch: Epoch) -> Result<Option<StartObject>> {
+        if self.names.binary_search(&epoch).is_err() {
+            return Ok(None);
+        }
+        let path = names::start_path(epoch)?;
+        let Some(bytes) = self.io.get(&path).await? else {
+            return Ok(None);
+        };
+        let (owner, start) = StartObject::decode(&bytes).map_err(|e| e.context(&path))?;
+        if owner != self.id {
+            return Ok(None);
+        }
+        if start.epoch != epoch {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("{path} holds the start of epoch {}", start.epoch),
+            ));
+        }
+        Ok(Some(start))
+    }
+
+    /// The head: the highest start of this journal.
+    pub(crate) async fn head(&self) -> Result<Option<StartObject>> {
+        for epoch in self.names.iter().rev() {
+            if let Some(start) = self.get(*epoch).await? {
+                return Ok(Some(start));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The names, sorted.
+    pub(crate) fn names(&self) -> &[Epoch] {
+        &self.names
+    }
+}
+
+/// The segments in `log/`, with their rows; fences are left out.
+pub(crate) async fn list_logs(io: &Bounded) -> Result<Vec<(SegmentId, Listed)>> {
+    let rows = io.list(&names::folder(names::LOG_FOLDER)?).await?;
+    let mut logs: Vec<_> = rows
+        .into_iter()
+        .filter(|r| r.kind == ListedKind::Log)
+        .filter_map(|r| names::parse_log(&r.path).map(|id| (id, r)))
+        .collect();
+    logs.sort_by_key(|(id, _)| *id);
+    Ok(logs)
+}

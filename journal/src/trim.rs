@@ -1,0 +1,142 @@
+//! Trim: drops the segments and checkpoints that no kept checkpoint needs.
+
+use crate::chain::{self, Segment};
+use crate::checkpoint::{self, Found};
+use crate::commit::serving::Context;
+use crate::format::names::{self, CheckpointId};
+use crate::format::{Nonce, SegmentId};
+use crate::objects::{Bounded, Starts, list_epochs, list_logs};
+use flushproof_api::{Epoch, Error, ErrorKind, Result, SeqNo};
+use std::collections::{BTreeSet, VecDeque};
+
+/// What a trim dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Segments.
+    pub segments: u64,
+    /// Their length, in bytes.
+    pub bytes: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// Objects of epochs of which nothing is left.
+    pub epochs: u64,
+}
+
+/// Trims as the primary of `epoch`, whose current segment header is durable.
+///
+/// A segment goes when its successor *on this primary's chain* begins at or
+/// below the oldest checkpoint that is kept: never by the order of names. So a
+/// primary that was superseded and does not know it yet does no harm either.
+/// `verified`: a checkpoint that was just read back.
+pub(crate) async fn trim(
+    context: &Context,
+    epoch: Epoch,
+    nonce: Nonce,
+    verified: Option<CheckpointId>,
+) -> Result<Trimmed> {
+    let io = context.io();
+    let starts = Starts::list(&io, context.journal).await?;
+    let mut trimmed = Trimmed::default();
+    let counting = checkpoint::list_counting(context, &starts).await?;
+    let keep = context.config.keep_checkpoints;
+    let Some(oldest_kept) = counting.get(keep - 1) else {
+        return Ok(trimmed); // too few to drop anything
+    };
+    let threshold = oldest_kept.id.next_seq;
+    let (chain, logs) = my_chain(context, &starts, epoch, nonce, threshold).await?;
+    let doomed = doomed(&chain, &logs, epoch, threshold);
+    if !doomed.is_empty() || counting.len() > keep {
+        verify_kept(context, &counting[..keep], verified).await?;
+    }
+    for (segment, len) in doomed {
+        io.delete(&names::log_path(segment)?).await?;
+        trimmed.segments += 1;
+        trimmed.bytes += len;
+    }
+    for old in &counting[keep..] {
+        io.delete(&names::checkpoint_path(old.id)?).await?;
+        trimmed.checkpoints += 1;
+    }
+    trimmed.epochs = drop_empty_epochs(&io, &starts, epoch).await?;
+    Ok(trimmed)
+}
+
+type Logs = Vec<(SegmentId, u64)>;
+
+/// This primary's chain, oldest first, and all logs with their lengths.
+async fn my_chain(
+    context: &Context,
+    starts: &Starts,
+    epoch: Epoch,
+    nonce: Nonce,
+    threshold: SeqNo,
+) -> Result<(VecDeque<Segment>, Logs)> {
+    let own = starts.get(epoch).await?.filter(|s| s.nonce == nonce);
+    let Some(own) = own else {
+        return Err(Error::new(
+            ErrorKind::Busy,
+            format!("epoch {epoch} is not served any more; trim again later"),
+        ));
+    };
+    let logs = list_logs(&context.io()).await?;
+    let limits: Vec<_> = chain::indexes(&logs, epoch).map(|i| (i, None)).collect();
+    let tail = chain::find_tail(context, &own, &limits).await?;
+    let chain =
+        chain::walk_back(context, starts, tail.segment, SeqNo::ZERO, threshold).await?;
+    let logs = logs.into_iter().map(|(id, row)| (id, row.len)).collect();
+    Ok((chain, logs))
+}
+
+/// What may go, the oldest first, so that a trim that is cut short leaves a
+/// chain without a hole.
+fn doomed(chain: &VecDeque<Segment>, logs: &Logs, epoch: Epoch, threshold: SeqNo) -> Logs {
+    let successors = chain.iter().skip(1);
+    let needless: BTreeSet<_> = chain
+        .iter()
+        .zip(successors)
+        .filter(|(_, successor)| successor.first_seq <= threshold)
+        .map(|(segment, _)| segment.id())
+        .collect();
+    let on_chain: BTreeSet<_> = chain.iter().map(Segment::id).collect();
+    let mut doomed: Logs = logs
+        .iter()
+        .filter(|(id, _)| {
+            needless.contains(id) || (id.epoch < epoch && !on_chain.contains(id))
+        })
+        .copied()
+        .collect();
+    doomed.sort();
+    doomed
+}
+
+/// Nothing is dropped for a checkpoint that can't be read.
+async fn verify_kept(
+    context: &Context,
+    kept: &[Found],
+    verified: Option<CheckpointId>,
+) -> Result<()> {
+    for found in kept.iter().filter(|f| verified != Some(f.id)) {
+        checkpoint::verify(context, found)
+            .await
+            .map_err(|e| e.context("a kept checkpoint; nothing was trimmed"))?;
+    }
+    Ok(())
+}
+
+/// Drops start and claim of older epochs without segments and checkpoints. The
+/// fences stay: a fence outlives its log.
+async fn drop_empty_epochs(io: &Bounded, starts: &Starts, epoch: Epoch) -> Result<u64> {
+    let mut used: BTreeSet<Epoch> = list_logs(io).await?.iter().map(|(id, _)| id.epoch).collect();
+    let rows = io.list(&names::folder(names::CHECKPOINT_FOLDER)?).await?;
+    used.extend(crate::objects::objects(rows, names::parse_checkpoint).iter().map(|c| c.epoch));
+    let empty = |e: &&Epoch| **e < epoch && !used.contains(e);
+    let mut dropped = 0;
+    for old in starts.names().iter().filter(empty) {
+        io.delete(&names::start_path(*old)?).await?;
+    }
+    for old in list_epochs(io).await?.iter().filter(empty) {
+        io.delete(&names::epoch_path(*old)?).await?;
+        dropped += 1;
+    }
+    Ok(dropped)
+}

@@ -1,0 +1,364 @@
+//! [`Verification`]: reads everything, changes nothing, and says what is wrong,
+//! where, and why. Goes on behind damage, so that all of it is listed.
+
+use crate::chain::{self, Opened, Segment, Tail};
+use crate::checkpoint;
+use crate::commit::serving::Context;
+use crate::format::object::StartObject;
+use crate::format::{LastGood, Scanned, SegmentId, TailVerdict, classify_tail, names};
+use crate::objects::{Starts, list_epochs, list_logs, read_epoch};
+use crate::{JournalReader, SeqNo};
+use flushproof_api::{ErrorKind, ListedKind, Result, Source, StorePath};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What a journal's state is, the worst that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Everything holds; the end is clean.
+    Clean,
+    /// Everything holds; a primary is writing.
+    InProgress,
+    /// A flush was under way when the writer stopped: the next primary cuts it.
+    Torn,
+    /// Bytes that were durable are damaged or missing.
+    Corrupt,
+}
+
+impl Verdict {
+    /// The name in reports and `--json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Clean => "clean",
+            Verdict::InProgress => "in-progress",
+            Verdict::Torn => "torn",
+            Verdict::Corrupt => "corrupt",
+        }
+    }
+}
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How bad it is. `Clean`: worth knowing, but harmless.
+    pub verdict: Verdict,
+    /// The path, as far as one is concerned.
+    pub path: String,
+    /// The offset in it.
+    pub offset: Option<u64>,
+    /// The entries concerned, half-open, as far as they are known.
+    pub entries: Option<(SeqNo, SeqNo)>,
+    /// What it is.
+    pub text: String,
+}
+
+/// What [`JournalReader::verify`] found.
+#[derive(Clone, Debug, Default)]
+pub struct Verification {
+    /// Everything that was found, the place first.
+    pub findings: Vec<Finding>,
+    /// Segments read.
+    pub segments: u64,
+    /// Checkpoints read.
+    pub checkpoints: u64,
+    /// Entries read and found good.
+    pub entries: u64,
+    /// Bytes of segments read.
+    pub bytes: u64,
+    /// Every entry below it is certainly durable.
+    pub durable: SeqNo,
+    /// The number after the last whole entry.
+    pub end: SeqNo,
+}
+
+impl Verification {
+    /// The worst finding.
+    pub fn verdict(&self) -> Verdict {
+        let worst = self.findings.iter().map(|f| f.verdict).max();
+        worst.unwrap_or(Verdict::Clean)
+    }
+
+    fn add(&mut self, verdict: Verdict, path: impl ToString, text: impl ToString) {
+        self.findings.push(Finding {
+            verdict,
+            path: path.to_string(),
+            offset: None,
+            entries: None,
+            text: text.to_string(),
+        });
+    }
+
+    /// Takes corruption as a finding; passes other errors on.
+    fn note<T>(&mut self, path: impl ToString, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                self.add(Verdict::Corrupt, path, e);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Between two looks at a tail that seems torn: an idle primary has written its
+/// mark by then.
+const SECOND_LOOK: Duration = Duration::from_millis(250);
+
+impl JournalReader {
+    /// Reads everything: claims, starts, segments, checkpoints. `progress` is
+    /// called with the bytes read so far and those to read.
+    ///
+    /// # Errors
+    /// The store's. Damage is not an error but a finding.
+    /// # Cancel safety
+    /// Safe.
+    pub async fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verification> {
+        let mut verifier = Verifier {
+            context: &self.context,
+            report: Verification::default(),
+            progress,
+            total: 0,
+            seen: BTreeSet::new(),
+        };
+        verifier.run().await?;
+        Ok(verifier.report)
+    }
+}
+
+struct Verifier<'a, P> {
+    context: &'a Context,
+    report: Verification,
+    progress: P,
+    total: u64,
+    /// The segments on the chain.
+    seen: BTreeSet<SegmentId>,
+}
+
+impl<P: FnMut(u64, u64)> Verifier<'_, P> {
+    async fn run(&mut self) -> Result<()> {
+        let io = self.context.io();
+        let starts = Starts::list(&io, self.context.journal).await?;
+        let logs = list_logs(&io).await?;
+        self.total = logs.iter().map(|(_, row)| row.len).sum();
+        self.names().await?;
+        self.epochs(&starts).await?;
+        let newest = self.checkpoints(&starts).await?;
+        let head = starts.head().await;
+        if let Some(Some(head)) = self.report.note("start", head)? {
+            self.chain(&starts, head, newest).await?;
+        }
+        for (id, row) in logs {
+            if !self.seen.contains(&id) {
+                self.off_chain(&starts, id, row.len).await?;
+            }
+        }
+        self.report
+            .findings
+            .sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
+        Ok(())
+    }
+
+    /// Names that are no journal's.
+    async fn names(&mut self) -> Result<()> {
+        for row in self.context.io().list(&StorePath::root()).await? {
+            let p = &row.path;
+            let known = p.as_str() == names::FORMAT_NAME
+                || names::parse_log(p).is_some()
+                || names::parse_epoch(p).is_some()
+                || names::parse_start(p).is_some()
+                || names::parse_checkpoint(p).is_some()
+                || names::parse_request(p).is_some();
+            if !known && row.kind != ListedKind::Fence {
+                self.report.add(Verdict::Clean, p, "a stray name; the journal ignores it");
+            }
+        }
+        Ok(())
+    }
+
+    async fn epochs(&mut self, starts: &Starts) -> Result<()> {
+        let io = self.context.io();
+        for epoch in list_epochs(&io).await? {
+            let path = names::epoch_path(epoch)?;
+            let read = read_epoch(&io, self.context.journal, epoch).await;
+            self.report.note(path, read)?;
+        }
+        for epoch in starts.names() {
+            let path = names::start_path(*epoch)?;
+            let read = starts.get(*epoch).await;
+            if let Some(None) = self.report.note(&path, read)? {
+                self.report
+                    .add(Verdict::Clean, path, "the start of another journal; ignored");
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all checkpoints; says the next number of the newest whole one.
+    async fn checkpoints(&mut self, starts: &Starts) -> Result<SeqNo> {
+        let counting = checkpoint::list_counting(self.context, starts).await;
+        let Some(counting) = self.report.note("checkpoint", counting)? else {
+            return Ok(SeqNo::ZERO);
+        };
+        let mut newest = SeqNo::ZERO;
+        for found in counting {
+            let path = names::checkpoint_path(found.id)?;
+            let read = checkpoint::verify(self.context, &found).await;
+            if self.report.note(path, read)?.is_some() {
+                newest = newest.max(found.id.next_seq);
+            }
+            self.report.checkpoints += 1;
+        }
+        Ok(newest)
+    }
+
+    async fn chain(&mut self, starts: &Starts, head: StartObject, newest: SeqNo) -> Result<()> {
+        let tail = chain::retry_gone(|| self.find_tail(&head)).await;
+        let path = names::start_path(head.epoch)?;
+        let Some(tail) = self.report.note(path, tail)? else {
+            return Ok(());
+        };
+        self.report.durable = tail.scan.durable;
+        self.report.end = tail.scan.end;
+        self.tail(&head, &tail).await?;
+        if newest > tail.scan.end {
+            let text = format!(
+                "a checkpoint covers entries below {newest}, but the journal ends at {}",
+                tail.scan.end
+            );
+            self.report.add(Verdict::Corrupt, names::log_path(tail.segment.id())?, text);
+        }
+        let mut segment = tail.segment;
+        loop {
+            self.seen.insert(segment.id());
+            self.segment(&segment).await?;
+            let older = chain::step_back(self.context, starts, &segment, newest).await;
+            let path = names::log_path(segment.prev.map_or(segment.id(), |p| p.segment))?;
+            match self.report.note(path, older)? {
+                Some(Some(older)) => segment = older,
+                Some(None) | None => return Ok(()),
+            }
+        }
+    }
+
+    async fn find_tail(&self, head: &StartObject) -> Result<Tail> {
+        let logs = list_logs(&self.context.io()).await?;
+        let limits: Vec<_> = chain::indexes(&logs, head.epoch).map(|i| (i, None)).collect();
+        chain::find_tail(self.context, head, &limits).await
+    }
+
+    /// The end of the journal: looked at twice when it seems torn.
+    async fn tail(&mut self, head: &StartObject, tail: &Tail) -> Result<()> {
+        let path = names::log_path(tail.segment.id())?;
+        let (offset, text, verdict) = match &tail.scan.verdict {
+            TailVerdict::Clean if tail.scan.end < head.carried_end => (
+                tail.scan.end_offset,
+                format!("entries below {} were carried over, but are missing", head.carried_end),
+                Verdict::Corrupt,
+            ),
+            TailVerdict::Clean => return Ok(()),
+            TailVerdict::Corrupt { at, why, .. } => (*at, why.clone(), Verdict::Corrupt),
+            TailVerdict::Torn { at, bytes } => {
+                tokio::time::sleep(SECOND_LOOK).await;
+                let again = chain::retry_gone(|| self.find_tail(head)).await?;
+                let moved = again.segment.id() != tail.segment.id()
+                    || again.scan.end_offset != tail.scan.end_offset
+                    || again.scan.verdict != tail.scan.verdict;
+                let (text, verdict) = if moved {
+                    ("a primary is writing here".to_owned(), Verdict::InProgress)
+                } else {
+                    let text = format!(
+                        "{bytes} bytes of a flush that was never acknowledged; the next primary \
+                         cuts them"
+                    );
+                    (text, Verdict::Torn)
+                };
+                (*at, text, verdict)
+            }
+        };
+        self.report.findings.push(Finding {
+            verdict,
+            path: path.to_string(),
+            offset: Some(offset),
+            entries: Some((tail.scan.end, tail.scan.end)),
+            text,
+        });
+        Ok(())
+    }
+
+    /// Reads a segment of the chain up to its end.
+    async fn segment(&mut self, segment: &Segment) -> Result<()> {
+        self.report.segments += 1;
+        let path = names::log_path(segment.id())?;
+        let opened = segment.scanner(self.context).await;
+        let Some(Some(mut scanner)) = self.report.note(&path, opened)? else {
+            return Ok(());
+        };
+        loop {
+            let scanned = scanner.next().await;
+            let (offset, text) = match self.report.note(&path, scanned)? {
+                None => return Ok(()),
+                Some(Scanned::Frame(frame)) => {
+                    self.report.entries += u64::from(frame.header.count);
+                    self.report.bytes += frame.end_offset - frame.offset;
+                    (self.progress)(self.report.bytes.min(self.total), self.total);
+                    continue;
+                }
+                Some(Scanned::Bad { offset, why }) => (offset, why.to_string()),
+                Some(Scanned::End) if scanner.next_seq().unwrap_or(segment.first_seq)
+                    == segment.end_seq => return Ok(()),
+                Some(Scanned::End) => (segment.end, "entries are missing at its end".to_owned()),
+            };
+            let reached = scanner.next_seq().unwrap_or(segment.first_seq);
+            self.report.findings.push(Finding {
+                verdict: Verdict::Corrupt,
+                path: path.to_string(),
+                offset: Some(offset),
+                entries: Some((reached, segment.end_seq)),
+                text,
+            });
+            return Ok(());
+        }
+    }
+
+    /// A segment that is not on the chain: prepared, superseded, or behind damage.
+    async fn off_chain(&mut self, starts: &Starts, id: SegmentId, len: u64) -> Result<()> {
+        (self.progress)(self.report.bytes.min(self.total), self.total);
+        let path = names::log_path(id)?;
+        let start = starts.get(id.epoch).await;
+        let Some(start) = self.report.note(&path, start)? else {
+            return Ok(());
+        };
+        let Some(start) = start else {
+            let text = format!("of epoch {}, which never served; ignored", id.epoch);
+            self.report.add(Verdict::Clean, path, text);
+            return Ok(());
+        };
+        let opened =
+            chain::open_segment(self.context, &start, id.index, None, Source::Any).await?;
+        let text = match opened {
+            Opened::Missing => return Ok(()),
+            Opened::Segment(segment, _) => format!(
+                "begins with entry {}, but is not on the chain",
+                segment.first_seq
+            ),
+            Opened::Unused(_, reader, end) => {
+                let key = crate::format::SegmentKey {
+                    journal: self.context.journal,
+                    nonce: start.nonce,
+                    epoch: id.epoch,
+                    index: id.index,
+                };
+                match classify_tail(&*reader, &key, 0, end, LastGood::Nothing).await? {
+                    TailVerdict::Corrupt { why, .. } => {
+                        self.report.add(Verdict::Corrupt, path, why);
+                        return Ok(());
+                    }
+                    _ => format!("prepared, {len} bytes, not used"),
+                }
+            }
+        };
+        self.report.add(Verdict::Clean, path, text);
+        Ok(())
+    }
+}
