@@ -327,7 +327,8 @@ pub(crate) async fn step_back(
         let what = format!("the journal's first segment begins with entry {first}");
         return Err(corrupt(segment.id(), 0, what));
     };
-    if prev.seq != first {
+    // Names grow along the chain: so the walk ends, whatever the bytes say.
+    if prev.seq != first || prev.segment >= segment.id() {
         let what = format!(
             "it begins with entry {first} behind segment {}, which ends with {}",
             prev.segment, prev.seq
@@ -483,7 +484,9 @@ impl View {
 
     /// The next number of the newest checkpoint that counts.
     pub(crate) fn newest(&self) -> SeqNo {
-        self.checkpoints.first().map_or(SeqNo::ZERO, |c| c.id.next_seq)
+        self.checkpoints
+            .first()
+            .map_or(SeqNo::ZERO, |c| c.id.next_seq)
     }
 }
 

@@ -26,7 +26,10 @@ pub(crate) struct Found {
 
 /// The checkpoints whose epoch has a start object of this journal, the newest first.
 pub(crate) async fn list_counting(context: &Context, starts: &Starts) -> Result<Vec<Found>> {
-    let rows = context.io().list(&names::folder(CHECKPOINT_FOLDER)?).await?;
+    let rows = context
+        .io()
+        .list(&names::folder(CHECKPOINT_FOLDER)?)
+        .await?;
     let mut found = Vec::new();
     for id in objects(rows, names::parse_checkpoint).into_iter().rev() {
         if let Some(start) = starts.get(id.epoch).await? {
@@ -282,9 +285,14 @@ impl CheckpointWriter {
             .map_err(|e| e.context("reading the checkpoint back"))?;
         let trimmed = match &self.primary {
             // A take-over from oneself may have raised the epoch meanwhile.
-            Some(core) => trim(&self.context, core.epoch(), core.nonce(), Some(self.found.id))
-                .await
-                .map_err(|e| e.context("the checkpoint is published; trimming behind it"))?,
+            Some(core) => trim(
+                &self.context,
+                core.epoch(),
+                core.nonce(),
+                Some(self.found.id),
+            )
+            .await
+            .map_err(|e| e.context("the checkpoint is published; trimming behind it"))?,
             None => Trimmed::default(),
         };
         Ok(Checkpointed {

@@ -30,7 +30,11 @@ pub(crate) async fn claim_epoch(context: &Context) -> Result<Claim> {
 pub(crate) async fn claim(io: &Bounded, id: JournalId, config: &crate::Config) -> Result<Claim> {
     let mut doubts = 0;
     for race in 0..RACES {
-        let highest = list_epochs(io).await?.last().copied().unwrap_or(Epoch::NONE);
+        let highest = list_epochs(io)
+            .await?
+            .last()
+            .copied()
+            .unwrap_or(Epoch::NONE);
         let claim = Claim {
             epoch: highest.next(),
             nonce: Nonce::random()?,
@@ -85,7 +89,11 @@ pub(crate) async fn confirm_epoch(context: &Context, claim: &Claim) -> Result<()
 }
 
 pub(crate) async fn confirm(io: &Bounded, id: JournalId, claim: &Claim) -> Result<()> {
-    let highest = list_epochs(io).await?.last().copied().unwrap_or(Epoch::NONE);
+    let highest = list_epochs(io)
+        .await?
+        .last()
+        .copied()
+        .unwrap_or(Epoch::NONE);
     let mine = highest == claim.epoch
         && read_epoch(io, id, highest)
             .await?

@@ -165,7 +165,11 @@ impl Config {
                 contract.survives,
                 contract.mechanism,
                 self.require,
-                if missing.is_empty() { "lost copies".into() } else { missing.join(", ") },
+                if missing.is_empty() {
+                    "lost copies".into()
+                } else {
+                    missing.join(", ")
+                },
             ));
         }
         if contract.fencing == Fencing::None {
@@ -188,6 +192,8 @@ impl Config {
 
 fn default_who() -> String {
     let program = std::env::args_os().next().unwrap_or_default();
-    let name = std::path::Path::new(&program).file_name().unwrap_or_default();
+    let name = std::path::Path::new(&program)
+        .file_name()
+        .unwrap_or_default();
     format!("{} (pid {})", name.to_string_lossy(), std::process::id())
 }

@@ -1,6 +1,7 @@
 //! [`Follow`]: durable entries as they come. [`Standby`]: a follower that may
 //! take over.
 
+use crate::Config;
 use crate::chain::{self, Opened, Segment, View};
 use crate::checkpoint::{self, CheckpointEntries, CheckpointWriter};
 use crate::commit::serving::Context;
@@ -9,7 +10,6 @@ use crate::format::{Entries, Frame, FrameKind, Prev, Scanned, Scanner, names};
 use crate::objects::Starts;
 use crate::recovery::{Recovery, lock_host};
 use crate::replay::Entry;
-use crate::Config;
 use flushproof_api::{Epoch, Error, ErrorKind, Mode, Result, SeqNo, Source};
 use std::collections::VecDeque;
 use std::fmt;
@@ -199,8 +199,7 @@ impl Follow {
         // The successor is looked for *before* the length is read again: what
         // it says of this segment's end is then certainly there.
         let next = segment.key.index + 1;
-        let opened =
-            chain::open_segment(&self.context, head, next, None, Source::Any).await?;
+        let opened = chain::open_segment(&self.context, head, next, None, Source::Any).await?;
         if let Opened::Segment(successor, _) = opened {
             let prev = successor.prev.filter(|p| p.segment == segment.id());
             let Some(Prev { offset, seq, .. }) = prev else {
@@ -292,10 +291,12 @@ async fn load(context: &Context, cursor: SeqNo, fresh: bool) -> Result<Loaded> {
             segments: VecDeque::new(),
         });
     };
-    let newest = view.checkpoints.first().map_or(SeqNo::ZERO, |c| c.id.next_seq);
+    let newest = view
+        .checkpoints
+        .first()
+        .map_or(SeqNo::ZERO, |c| c.id.next_seq);
     let need = if fresh { newest.max(cursor) } else { cursor };
-    let segments =
-        chain::walk_back(context, &view.starts, tail.segment, need, newest).await?;
+    let segments = chain::walk_back(context, &view.starts, tail.segment, need, newest).await?;
     let reaches = segments.front().is_some_and(|s| s.first_seq <= need);
     let wanted = (fresh && newest > SeqNo::ZERO) || !reaches;
     let checkpoint = if wanted {

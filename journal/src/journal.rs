@@ -3,8 +3,9 @@
 use crate::append::{Permit, encoded_batch};
 use crate::checkpoint::CheckpointWriter;
 use crate::commit::core::{Core, closed};
-use crate::commit::inline::{Place, flush_now, place};
+use crate::commit::inline::{Place, place};
 use crate::commit::keeper;
+use crate::commit::off_thread::flush_off_thread;
 use crate::commit::serving::Serving;
 use crate::commit::state::{MAX_BATCH_BODY, encoded_len};
 use crate::format::FrameKind;
@@ -342,20 +343,8 @@ async fn seal(core: &Arc<Core>) -> Result<()> {
     };
     let frame = core.control_frame(&mut log, FrameKind::Seal, &[]);
     let sealed = async {
-        let (mut log, got) = if core.blocking {
-            let write = move || {
-                let got = flush_now(&mut *log.writer, frame);
-                (log, got)
-            };
-            tokio::task::spawn_blocking(write)
-                .await
-                .map_err(|_| closed())?
-        } else {
-            let got = log.writer.flush(frame).await;
-            (log, got)
-        };
-        got?;
-        log.writer.seal().await
+        let (mut writer, _) = flush_off_thread(log.writer, frame, core.blocking, deadline).await?;
+        writer.seal().await
     };
     match tokio::time::timeout(deadline, sealed).await {
         Ok(Ok(_)) => Ok(()),

@@ -70,7 +70,12 @@ impl JournalReader {
         let Some(tail) = view.tail else {
             self.check_range(from, SeqNo::ZERO, SeqNo::ZERO)?;
             let nothing = SeqNo::ZERO..SeqNo::ZERO;
-            return Ok(Replay::new(self.context.clone(), None, Default::default(), nothing));
+            return Ok(Replay::new(
+                self.context.clone(),
+                None,
+                Default::default(),
+                nothing,
+            ));
         };
         if let crate::format::TailVerdict::Corrupt { at, why, .. } = &tail.scan.verdict {
             return Err(chain::corrupt(tail.segment.id(), *at, why));

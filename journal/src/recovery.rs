@@ -225,8 +225,7 @@ async fn recover(context: &Context, claimed: Epoch, from: Option<SeqNo>) -> Resu
     let (whole, damaged_checkpoints) = checkpoint::newest_whole(context, &counting).await?;
     let covered = whole.map_or(SeqNo::ZERO, |c| c.id.next_seq);
     let need = from.unwrap_or(covered);
-    let segments =
-        chain::walk_back(context, &starts, last.segment.clone(), need, covered).await?;
+    let segments = chain::walk_back(context, &starts, last.segment.clone(), need, covered).await?;
     let reaches = segments.front().is_some_and(|s| s.first_seq <= need);
     let (begin, base) = match (from, reaches) {
         (Some(cursor), true) => (cursor, None),
@@ -248,7 +247,8 @@ async fn recover(context: &Context, claimed: Epoch, from: Option<SeqNo>) -> Resu
     };
     Ok(Recovered {
         summary,
-        replay: Replay::new(context.clone(), checkpoint, segments, begin..end).durable_below(durable),
+        replay: Replay::new(context.clone(), checkpoint, segments, begin..end)
+            .durable_below(durable),
         prev: Some(prev),
         last: Some(last),
     })

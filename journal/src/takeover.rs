@@ -72,7 +72,9 @@ impl Successor {
         };
         let mut body = Vec::new();
         header.encode(&mut body);
-        successor.flush(FrameKind::Header, (durable, 0), &body).await?;
+        successor
+            .flush(FrameKind::Header, (durable, 0), &body)
+            .await?;
         successor.body = successor.log.offset;
         Ok(successor)
     }

@@ -81,8 +81,7 @@ async fn my_chain(
     let logs = list_logs(&context.io()).await?;
     let limits: Vec<_> = chain::indexes(&logs, epoch).map(|i| (i, None)).collect();
     let tail = chain::find_tail(context, &own, &limits).await?;
-    let chain =
-        chain::walk_back(context, starts, tail.segment, SeqNo::ZERO, threshold).await?;
+    let chain = chain::walk_back(context, starts, tail.segment, SeqNo::ZERO, threshold).await?;
     let logs = logs.into_iter().map(|(id, row)| (id, row.len)).collect();
     Ok((chain, logs))
 }
@@ -100,9 +99,7 @@ fn doomed(chain: &VecDeque<Segment>, logs: &Logs, epoch: Epoch, threshold: SeqNo
     let on_chain: BTreeSet<_> = chain.iter().map(Segment::id).collect();
     let mut doomed: Logs = logs
         .iter()
-        .filter(|(id, _)| {
-            needless.contains(id) || (id.epoch < epoch && !on_chain.contains(id))
-        })
+        .filter(|(id, _)| needless.contains(id) || (id.epoch < epoch && !on_chain.contains(id)))
         .copied()
         .collect();
     doomed.sort();
@@ -126,9 +123,17 @@ async fn verify_kept(
 /// Drops start and claim of older epochs without segments and checkpoints. The
 /// fences stay: a fence outlives its log.
 async fn drop_empty_epochs(io: &Bounded, starts: &Starts, epoch: Epoch) -> Result<u64> {
-    let mut used: BTreeSet<Epoch> = list_logs(io).await?.iter().map(|(id, _)| id.epoch).collect();
+    let mut used: BTreeSet<Epoch> = list_logs(io)
+        .await?
+        .iter()
+        .map(|(id, _)| id.epoch)
+        .collect();
     let rows = io.list(&names::folder(names::CHECKPOINT_FOLDER)?).await?;
-    used.extend(crate::objects::objects(rows, names::parse_checkpoint).iter().map(|c| c.epoch));
+    used.extend(
+        crate::objects::objects(rows, names::parse_checkpoint)
+            .iter()
+            .map(|c| c.epoch),
+    );
     let empty = |e: &&Epoch| **e < epoch && !used.contains(e);
     let mut dropped = 0;
     for old in starts.names().iter().filter(empty) {

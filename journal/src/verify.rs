@@ -170,7 +170,8 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
                 || names::parse_checkpoint(p).is_some()
                 || names::parse_request(p).is_some();
             if !known && row.kind != ListedKind::Fence {
-                self.report.add(Verdict::Clean, p, "a stray name; the journal ignores it");
+                self.report
+                    .add(Verdict::Clean, p, "a stray name; the journal ignores it");
             }
         }
         Ok(())
@@ -187,8 +188,11 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             let path = names::start_path(*epoch)?;
             let read = starts.get(*epoch).await;
             if let Some(None) = self.report.note(&path, read)? {
-                self.report
-                    .add(Verdict::Clean, path, "the start of another journal; ignored");
+                self.report.add(
+                    Verdict::Clean,
+                    path,
+                    "the start of another journal; ignored",
+                );
             }
         }
         Ok(())
@@ -226,7 +230,8 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
                 "a checkpoint covers entries below {newest}, but the journal ends at {}",
                 tail.scan.end
             );
-            self.report.add(Verdict::Corrupt, names::log_path(tail.segment.id())?, text);
+            self.report
+                .add(Verdict::Corrupt, names::log_path(tail.segment.id())?, text);
         }
         let mut segment = tail.segment;
         loop {
@@ -243,7 +248,9 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
 
     async fn find_tail(&self, head: &StartObject) -> Result<Tail> {
         let logs = list_logs(&self.context.io()).await?;
-        let limits: Vec<_> = chain::indexes(&logs, head.epoch).map(|i| (i, None)).collect();
+        let limits: Vec<_> = chain::indexes(&logs, head.epoch)
+            .map(|i| (i, None))
+            .collect();
         chain::find_tail(self.context, head, &limits).await
     }
 
@@ -253,7 +260,10 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         let (offset, text, verdict) = match &tail.scan.verdict {
             TailVerdict::Clean if tail.scan.end < head.carried_end => (
                 tail.scan.end_offset,
-                format!("entries below {} were carried over, but are missing", head.carried_end),
+                format!(
+                    "entries below {} were carried over, but are missing",
+                    head.carried_end
+                ),
                 Verdict::Corrupt,
             ),
             TailVerdict::Clean => return Ok(()),
@@ -305,8 +315,11 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
                     continue;
                 }
                 Some(Scanned::Bad { offset, why }) => (offset, why.to_string()),
-                Some(Scanned::End) if scanner.next_seq().unwrap_or(segment.first_seq)
-                    == segment.end_seq => return Ok(()),
+                Some(Scanned::End)
+                    if scanner.next_seq().unwrap_or(segment.first_seq) == segment.end_seq =>
+                {
+                    return Ok(());
+                }
                 Some(Scanned::End) => (segment.end, "entries are missing at its end".to_owned()),
             };
             let reached = scanner.next_seq().unwrap_or(segment.first_seq);
@@ -334,8 +347,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             self.report.add(Verdict::Clean, path, text);
             return Ok(());
         };
-        let opened =
-            chain::open_segment(self.context, &start, id.index, None, Source::Any).await?;
+        let opened = chain::open_segment(self.context, &start, id.index, None, Source::Any).await?;
         let text = match opened {
             Opened::Missing => return Ok(()),
             Opened::Segment(segment, _) => format!(

@@ -17,9 +17,7 @@ async fn read(recovery: &mut Recovery) -> Vec<Entry> {
     while let Some(item) = recovery.next().await.unwrap() {
         match item {
             Item::Entry(entry) => entries.push(entry),
-            Item::Checkpoint(mut checkpoint) => {
-                while checkpoint.next().await.unwrap().is_some() {}
-            }
+            Item::Checkpoint(mut checkpoint) => while checkpoint.next().await.unwrap().is_some() {},
         }
     }
     entries
@@ -85,7 +83,13 @@ async fn many_take_overs_in_a_row_without_an_entry() {
             journal.close().await.unwrap();
         }
     }
-    let report = config.reader().await.unwrap().verify(|_, _| {}).await.unwrap();
+    let report = config
+        .reader()
+        .await
+        .unwrap()
+        .verify(|_, _| {})
+        .await
+        .unwrap();
     assert_eq!(report.verdict(), Verdict::Clean, "{report:?}");
 }
 
@@ -130,7 +134,10 @@ async fn a_checkpoint_replaces_entries_and_trims() {
             }
         }
         let mut checkpoint = journal.checkpoint(journal.accepted()).await.unwrap();
-        checkpoint.entry(format!("state {round}").as_bytes()).await.unwrap();
+        checkpoint
+            .entry(format!("state {round}").as_bytes())
+            .await
+            .unwrap();
         dropped += checkpoint.commit().await.unwrap().trimmed.segments;
     }
     assert!(dropped > 3, "{dropped} segments were trimmed");
@@ -143,7 +150,10 @@ async fn a_checkpoint_replaces_entries_and_trims() {
     };
     assert_eq!(state.next().await.unwrap().unwrap(), "state 3");
     assert!(state.next().await.unwrap().is_none());
-    assert_eq!(numbers(&read(&mut recovery).await), (2000..2010).collect::<Vec<_>>());
+    assert_eq!(
+        numbers(&read(&mut recovery).await),
+        (2000..2010).collect::<Vec<_>>()
+    );
     recovery.start().await.unwrap();
     let reader = config.reader().await.unwrap();
     let first = reader.info().await.unwrap().first;
@@ -168,7 +178,10 @@ async fn a_standby_follows_and_takes_over() {
     config.segment_size = 64 << 10;
     config.format(false).await.unwrap();
     let mut standby = config.standby().await.unwrap();
-    assert!(matches!(standby.next().await.unwrap(), FollowItem::CaughtUp));
+    assert!(matches!(
+        standby.next().await.unwrap(),
+        FollowItem::CaughtUp
+    ));
     let (journal, _) = serve(&config).await;
     append_big(&journal, 0..300).await;
     let mut applied = Vec::new();
@@ -191,7 +204,10 @@ async fn a_standby_follows_and_takes_over() {
     assert_eq!(numbers(&applied), (0..315).collect::<Vec<_>>());
     let third = recovery.start().await.unwrap();
     append_big(&third, 315..316).await;
-    assert_eq!(second.append(b"x").await.unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(
+        second.append(b"x").await.unwrap_err().kind(),
+        ErrorKind::Fenced
+    );
 }
 
 #[tokio::test]
@@ -210,7 +226,10 @@ async fn places_that_are_no_journal_say_what_to_do() {
     let config = config("");
     let error = config.primary().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFormatted);
-    assert!(error.to_string().contains("journal format memory:"), "{error}");
+    assert!(
+        error.to_string().contains("journal format memory:"),
+        "{error}"
+    );
     config.format(false).await.unwrap();
     let error = config.format(false).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
@@ -233,10 +252,16 @@ async fn format_by_force_fences_the_old_primary_first() {
     let (journal, _) = serve(&config).await;
     append(&journal, 0..10).await;
     assert!(config.format(true).await.unwrap().erased);
-    assert_eq!(journal.append(b"x").await.unwrap_err().kind(), ErrorKind::Fenced);
+    assert_eq!(
+        journal.append(b"x").await.unwrap_err().kind(),
+        ErrorKind::Fenced
+    );
     let mut recovery = config.primary().await.unwrap();
     assert!(read(&mut recovery).await.is_empty());
-    assert!(recovery.summary().epoch.0 > 2, "epochs are never used twice");
+    assert!(
+        recovery.summary().epoch.0 > 2,
+        "epochs are never used twice"
+    );
     assert_eq!(recovery.summary().tail, Tail::Clean);
     let journal = recovery.start().await.unwrap();
     append(&journal, 0..1).await;

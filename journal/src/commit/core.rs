@@ -3,7 +3,7 @@
 use super::buffer::Pool;
 use super::group::{Done, Group};
 use super::serving::{Context, Serving};
-use super::state::{ActiveLog, Batch, State};
+use super::state::{ActiveLog, Batch, Prepared, State};
 use crate::OnUnknown;
 use crate::format::{Nonce, Prev};
 use bytes::Bytes;
@@ -244,6 +244,16 @@ impl Core {
             .map(|(log, generation)| (log, generation, len))
     }
 
+    /// Takes the next log for whoever holds the present one of this generation.
+    pub(crate) fn take_prepared(&self, generation: u64) -> Option<Prepared> {
+        let mut state = self.state();
+        if state.generation == generation {
+            state.prepared.take()
+        } else {
+            None
+        }
+    }
+
     /// Takes the oldest batch for whoever holds the log of this generation.
     pub(crate) fn take_batch(&self, generation: u64) -> Option<Batch> {
         let mut state = self.state();
@@ -368,6 +378,7 @@ impl Core {
         self.durable.store(serving.next_seq.0, SeqCst);
         self.submitted.store(serving.next_seq.0, SeqCst);
         state.cut = cut;
+        state.prepared_through = serving.index;
         state.put_back(ActiveLog::new(serving, limit));
         state.reopen = None;
         drop(state);

@@ -124,7 +124,7 @@ fn land(core: &Core, log: &mut ActiveLog, landed: Landed, generation: u64) -> Re
 async fn roll(core: &Core, log: &mut ActiveLog, len: u64, generation: u64) -> Result<()> {
     let began = std::time::Instant::now();
     let prepared = loop {
-        if let Some(prepared) = core.state().prepared.take() {
+        if let Some(prepared) = core.take_prepared(generation) {
             break prepared;
         }
         let late = began.elapsed() > core.context.config.store_timeout;

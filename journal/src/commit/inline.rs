@@ -102,15 +102,7 @@ impl Core {
         if log.offset + frame_len <= log.limit {
             return Ok(());
         }
-        let prepared = {
-            let mut state = self.state();
-            if state.generation != generation {
-                None
-            } else {
-                state.prepared.take()
-            }
-        };
-        let Some(prepared) = prepared else {
+        let Some(prepared) = self.take_prepared(generation) else {
             return self.may_outgrow(log, frame_len);
         };
         let (mut next, frame) = self.begin_log(log, prepared);

@@ -3,7 +3,7 @@
 
 use super::core::{Core, may_reopen};
 use super::detached::{self, hung};
-use super::inline::flush_now;
+use super::off_thread::flush_off_thread;
 use super::serving::{Body, Own, Unacknowledged};
 use super::state::{ActiveLog, Prepared};
 use crate::format::{self, FRAME_HEADER, FrameKind, SegmentId};
@@ -179,46 +179,40 @@ impl Keeper {
         self.seen = waiting;
     }
 
-    /// One frame that says that all before it is durable.
+    /// One frame that says that all before it is durable. In a full segment that
+    /// is the header of the next one, if it is ready.
     async fn idle_mark(&self) {
         let Some((mut log, generation)) = self.core.take_log() else {
             return;
         };
-        if !self.core.state().queue.is_empty() || log.offset + log.grain > log.limit {
+        let full = log.offset + log.grain > log.limit;
+        if !self.core.state().queue.is_empty() {
             self.core.return_log(log, generation);
-            return;
-        }
-        let frame = self.core.control_frame(&mut log, FrameKind::Mark, &[]);
-        let end = self.flush_control(log, frame, generation).await;
-        if end {
-            self.core.counters.marks.fetch_add(1, Relaxed);
+        } else if let Some(prepared) = full.then(|| self.core.take_prepared(generation)).flatten() {
+            let (next, frame) = self.core.begin_log(&log, prepared);
+            if self.flush_control(next, frame, generation).await {
+                self.core.counters.rolls.fetch_add(1, Relaxed);
+            }
+        } else if let Err(error) = self.core.may_outgrow(&log, log.grain) {
+            self.core.fail(generation, error);
+        } else {
+            let frame = self.core.control_frame(&mut log, FrameKind::Mark, &[]);
+            if self.flush_control(log, frame, generation).await {
+                self.core.counters.marks.fetch_add(1, Relaxed);
+            }
         }
     }
 
     /// Flushes a frame without entries, off this thread when the store blocks.
-    async fn flush_control(
-        &self,
-        mut log: ActiveLog,
-        frame: bytes::Bytes,
-        generation: u64,
-    ) -> bool {
+    async fn flush_control(&self, log: ActiveLog, frame: bytes::Bytes, generation: u64) -> bool {
         self.core.counters.flushes.fetch_add(1, Relaxed);
-        let (log, result) = if self.core.blocking {
-            let write = move || {
-                let result = flush_now(&mut *log.writer, frame);
-                (log, result)
-            };
-            match tokio::task::spawn_blocking(write).await {
-                Ok(done) => done,
-                Err(_) => return false,
+        let limit = self.core.context.config.flush_timeout;
+        let ActiveLog { writer, .. } = log;
+        match flush_off_thread(writer, frame, self.core.blocking, limit).await {
+            Ok((writer, _)) => {
+                let log = ActiveLog { writer, ..log };
+                self.core.return_durable(log, generation)
             }
-        } else {
-            let limit = self.core.context.config.flush_timeout;
-            let result = detached::within(limit, log.writer.flush(frame)).await;
-            (log, result)
-        };
-        match result {
-            Ok(_) => self.core.return_durable(log, generation),
             Err(error) => {
                 self.core.fail(generation, error);
                 false
@@ -231,10 +225,12 @@ impl Keeper {
         let (generation, index) = {
             let state = self.core.state();
             let half = state.fill.offset > state.fill.limit / 2;
-            if !half || state.prepared.is_some() || Instant::now() < self.prepare_after {
+            // During a roll the prepared log is taken and not yet the present one.
+            let used = state.prepared.is_none() && state.prepared_through == state.fill.index;
+            if !half || !used || Instant::now() < self.prepare_after {
                 return;
             }
-            (state.generation, state.fill.index + 1)
+            (state.generation, state.prepared_through + 1)
         };
         let epoch = self.core.epoch();
         let core = self.core.clone();
@@ -242,8 +238,9 @@ impl Keeper {
         match tokio::time::timeout(limit, prepare(&core, epoch, index)).await {
             Ok(Ok(prepared)) => {
                 let mut state = self.core.state();
-                if state.generation == generation && state.fill.index + 1 == index {
+                if state.generation == generation {
                     state.prepared = Some(prepared);
+                    state.prepared_through = index;
                 }
             }
             Ok(Err(error)) if error.kind() == ErrorKind::Fenced => {

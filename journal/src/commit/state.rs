@@ -31,6 +31,9 @@ pub(crate) struct State {
     pub generation: u64,
     /// The next log, ready for use.
     pub prepared: Option<Prepared>,
+    /// The highest index of this epoch that was ever prepared. A log of that
+    /// index may be in use, whatever `fill` says during a roll.
+    pub prepared_through: u64,
     /// Why nothing can be appended any more.
     pub failure: Option<Error>,
     /// An unknown outcome that a take-over from oneself is to mend.
@@ -104,6 +107,7 @@ pub(crate) struct ActiveLog {
 impl State {
     pub(crate) fn new(serving: Serving, limit: u64) -> State {
         let next_seq = serving.next_seq;
+        let prepared_through = serving.index;
         let log = ActiveLog::new(serving, limit);
         State {
             next_seq,
@@ -117,6 +121,7 @@ impl State {
             busy_since: None,
             generation: 0,
             prepared: None,
+            prepared_through,
             failure: None,
             reopen: None,
             closing: false,
