@@ -1,0 +1,191 @@
+//! What this place promises: from what is known about file system and device
+//! to a [`FlushContract`].
+
+use crate::disk::Place;
+use crate::options::{Method, Settings};
+use crate::probe::Probed;
+use flushproof_api::{
+    Class, Fault, Fencing, FlushCall, FlushContract, MIN_MAX_BATCH, Survives, Visibility,
+};
+
+/// The longest log: more than any engine asks for, less than any file system's limit.
+pub(crate) const MAX_LOG: u64 = 1 << 40;
+
+/// What kind of place it is, for a promise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Nature {
+    /// A file system whose fsync is known to reach its block device.
+    Disk,
+    /// A flush reaches nothing that outlives the machine; why.
+    Memory(String),
+    /// A power loss takes what was flushed, a crash of the process or kernel does not; why.
+    Unflushed(String),
+    /// Another machine stores; which backend to take instead.
+    Network(String),
+    /// It can't be seen from here whether a flush reaches a disk; why.
+    Unseen(String),
+}
+
+/// Where a flush takes less time than this, it has reached no device: a system
+/// call on tmpfs takes 1 µs, the fastest flush of a device (Optane) 8 µs.
+const NO_DEVICE: std::time::Duration = std::time::Duration::from_micros(4);
+
+/// The contract of a place, for what was probed there.
+pub(crate) fn contract(place: &Place, probed: &Probed, settings: Settings) -> FlushContract {
+    let nature = nature(place, probed);
+    let mut caveats = Vec::new();
+    let process_only = Survives::NOTHING.with(Fault::WriterCrash);
+    let trusted = |why: &str, caveats: &mut Vec<String>| {
+        if settings.trust_fsync {
+            caveats.push(format!(
+                "{why}; the option trust_fsync=true states that it does"
+            ));
+            return Survives::STORE_POWER;
+        }
+        caveats.push(format!(
+            "{why}; if you know that it does, say so with the option trust_fsync=true"
+        ));
+        process_only
+    };
+    let mut fencing = Fencing::Store;
+    let survives = match &nature {
+        Nature::Disk => Survives::STORE_POWER,
+        Nature::Memory(why) => {
+            caveats.push(format!("all is lost when the machine stops: {why}"));
+            process_only
+        }
+        Nature::Unflushed(why) => {
+            caveats.push(format!("a power loss may take flushed bytes: {why}"));
+            process_only.with(Fault::StoreCrash)
+        }
+        Nature::Network(advice) => {
+            // Names are cached for seconds, so a fence is seen too late elsewhere.
+            fencing = Fencing::HostLock;
+            caveats.push(advice.clone());
+            process_only
+        }
+        Nature::Unseen(why) => trusted(why, &mut caveats),
+    };
+    if place.fs == "overlay" && nature == Nature::Disk {
+        caveats.push(
+            "an overlay file system: a journal in a container's own layer goes with the \
+             container; a volume does not"
+                .into(),
+        );
+    }
+    if probed.direct_reads == Some(false) {
+        caveats.push(
+            "no O_DIRECT here: recovery drops the page cache before it reads, which the kernel \
+             may not do for pages in use"
+                .into(),
+        );
+    }
+    FlushContract {
+        survives,
+        mechanism: mechanism(place, probed.method, &nature),
+        class: Class::Fast,
+        fencing,
+        visibility: Visibility::Now,
+        exposes_unflushed: true,
+        flush_call: FlushCall::Blocking,
+        max_inflight: 1,
+        block: probed.block,
+        max_batch: MIN_MAX_BATCH,
+        max_log: MAX_LOG,
+        torn_unit: place
+            .device
+            .as_ref()
+            .map_or(512, |d| d.logical_block.clamp(512, 4096)),
+        caveats,
+    }
+}
+
+fn nature(place: &Place, probed: &Probed) -> Nature {
+    let fs = place.fs.as_str();
+    let upper = place.upper.as_deref();
+    if matches!(fs, "tmpfs" | "ramfs") {
+        return Nature::Memory(format!("{fs} is memory"));
+    }
+    if let Some(network) = network(fs) {
+        return Nature::Network(network);
+    }
+    if let Some(device) = &place.device {
+        let memory = ["ram", "zram"].iter().any(|name| {
+            device
+                .name
+                .strip_prefix(name)
+                .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+        });
+        if memory || matches!(device.backed_by.as_deref(), Some("tmpfs" | "ramfs")) {
+            return Nature::Memory(format!("the device {} is memory", device.name));
+        }
+    }
+    if fs == "overlay" && place.has_option("volatile") {
+        return Nature::Memory("an overlay mounted with `volatile` never syncs".into());
+    }
+    if matches!(upper, Some("tmpfs" | "ramfs")) {
+        return Nature::Memory("the overlay's upper layer is in memory".into());
+    }
+    for option in ["nobarrier", "barrier=0"] {
+        if place.has_option(option) {
+            return Nature::Unflushed(format!(
+                "mounted with {option}, so the device's write cache is never flushed"
+            ));
+        }
+    }
+    match fs {
+        "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "f2fs" | "jfs" | "nilfs2" | "bcachefs"
+        | "zfs" => Nature::Disk,
+        _ if probed.fastest.is_some_and(|t| t < NO_DEVICE) => Nature::Memory(format!(
+            "a flush on this {fs} returns before any device could"
+        )),
+        "overlay" if upper.is_some_and(|u| network(u).is_none()) => Nature::Disk,
+        "overlay" if upper.is_none() && probed.fastest.is_some() => Nature::Disk,
+        "overlay" => {
+            Nature::Unseen("it can't be seen whether the overlay's flush reaches a disk".into())
+        }
+        _ if fs.starts_with("fuse") => Nature::Unseen(format!(
+            "{fs}: a process decides what fsync does, and it can't be seen whether it reaches a disk"
+        )),
+        _ => Nature::Unseen(format!(
+            "it is not known whether fsync on {fs} reaches a disk"
+        )),
+    }
+}
+
+/// What to say about a file system that is on another machine.
+fn network(fs: &str) -> Option<String> {
+    match fs {
+        "nfs" | "nfs4" => Some(
+            "an NFS mount: what a flush survives depends on the server and is not checked here; \
+             use nfs://server/export/folder, which checks each reply and fences at the server"
+                .into(),
+        ),
+        "cifs" | "smb3" | "9p" | "ceph" | "lustre" | "gfs2" | "ocfs2" | "afs" | "virtiofs" => {
+            Some(format!(
+                "{fs} stores on another machine: what a flush survives there is not known here"
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn mechanism(place: &Place, method: Method, nature: &Nature) -> String {
+    let calls = method.calls();
+    let fs = &place.fs;
+    match nature {
+        Nature::Memory(_) => format!("{fs}: memory"),
+        Nature::Network(_) => format!("{calls} on {fs}, a network file system"),
+        _ => {
+            let cache = match &place.device {
+                None => String::new(),
+                Some(d) => match d.write_back {
+                    Some(true) => format!(" ({}, its write cache flushed each time)", d.name),
+                    Some(false) => format!(" ({}, no volatile write cache)", d.name),
+                    None => format!(" ({})", d.name),
+                },
+            };
+            format!("{calls} on {fs}{cache}")
+        }
+    }
+}
