@@ -161,24 +161,19 @@ pub(crate) async fn scan_tail(segment: &Segment, reader: Arc<dyn Reader>) -> Res
     // Ends of frames that no later frame attests yet: few, because a writer
     // has few flushes under way.
     let mut undecided: VecDeque<(SeqNo, u64)> = VecDeque::new();
-    loop {
-        match scanner.next().await? {
-            Scanned::Frame(frame) => {
-                let header = &frame.header;
-                last = LastGood::of(header, frame.offset);
-                scan.durable = scan.durable.max(header.durable);
-                scan.end = header.end_seq();
-                scan.end_offset = frame.end_offset;
-                scan.sealed = header.kind == FrameKind::Seal;
-                scan.clock_ms = header.clock_ms;
-                if header.kind == FrameKind::Entries {
-                    undecided.push_back((header.end_seq(), frame.end_offset));
-                }
-                while undecided.front().is_some_and(|(s, _)| *s <= scan.durable) {
-                    scan.cut = undecided.pop_front().map(|(_, offset)| offset);
-                }
-            }
-            Scanned::Bad { .. } | Scanned::End => break,
+    while let Scanned::Frame(frame) = scanner.next().await? {
+        let header = &frame.header;
+        last = LastGood::of(header, frame.offset);
+        scan.durable = scan.durable.max(header.durable);
+        scan.end = header.end_seq();
+        scan.end_offset = frame.end_offset;
+        scan.sealed = header.kind == FrameKind::Seal;
+        scan.clock_ms = header.clock_ms;
+        if header.kind == FrameKind::Entries {
+            undecided.push_back((header.end_seq(), frame.end_offset));
+        }
+        while undecided.front().is_some_and(|(s, _)| *s <= scan.durable) {
+            scan.cut = undecided.pop_front().map(|(_, offset)| offset);
         }
     }
     let at = scanner.offset().min(segment.end);

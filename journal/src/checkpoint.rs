@@ -111,7 +111,7 @@ pub(crate) async fn newest_whole(
 /// [`next_seq`](CheckpointEntries::next_seq). Replace your state by them.
 pub struct CheckpointEntries {
     id: CheckpointId,
-    reader: CheckpointReader,
+    reader: Box<CheckpointReader>,
     entries: Option<Entries>,
     read: Arc<AtomicBool>,
 }
@@ -120,7 +120,7 @@ impl CheckpointEntries {
     pub(crate) async fn open(context: &Context, found: &Found) -> Result<CheckpointEntries> {
         Ok(CheckpointEntries {
             id: found.id,
-            reader: open(context, found, Source::Any).await?,
+            reader: Box::new(open(context, found, Source::Any).await?),
             entries: None,
             read: Arc::default(),
         })

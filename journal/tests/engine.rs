@@ -1,5 +1,6 @@
 //! The protocol end to end on the memory store: serve, take over, recover,
 //! follow, checkpoint, trim, format.
+#![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
 use flushproof::{
     Config, Entry, ErrorKind, FollowItem, Item, Journal, OnUnknown, Recovery, SeqNo, StoreUri,

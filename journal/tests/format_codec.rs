@@ -1,4 +1,5 @@
 //! What is encoded is decoded again, and nothing else is.
+#![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
 mod format_support;
 

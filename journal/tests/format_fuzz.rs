@@ -1,6 +1,7 @@
 //! The driver of the fuzz target `scanner`, on stable Rust for a bounded time.
 //!
 //! `FLUSHPROOF_SOAK=1` runs it longer.
+#![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
 use flushproof::format::fuzz_scanner;
 use std::time::{Duration, Instant};

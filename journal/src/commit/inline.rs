@@ -141,7 +141,7 @@ impl Core {
             writer: prepared.writer,
             key: SegmentKey {
                 index: prepared.index,
-                ..log.key.clone()
+                ..log.key
             },
             grain: log.grain,
             offset: 0,
