@@ -1,6 +1,6 @@
 //! [`Journal`]: a primary that serves.
 
-use crate::append::{Permit, encoded_batch};
+use crate::append::{Appending, Permit, encoded_batch};
 use crate::checkpoint::CheckpointWriter;
 use crate::commit::core::{Core, closed};
 use crate::commit::inline::{Place, place};
@@ -132,8 +132,9 @@ impl Journal {
     /// # Cancel safety
     /// Once the entry was accepted it becomes durable although the future is dropped.
     pub async fn append(&self, entry: &[u8]) -> Result<Receipt> {
-        let ack = self.reserve(entry.len()).await?.append(entry)?;
-        ack.await
+        let (encoded, cost) = self.measure([entry.len()].into_iter())?;
+        self.take_room(cost).await?;
+        Appending::accept(self.core(), &[entry], encoded, cost)?.await
     }
 
     /// Appends several entries atomically and waits until they are durable.
@@ -286,10 +287,16 @@ impl Journal {
     }
 
     async fn wait_for_room(&self, encoded: usize, cost: usize) -> Result<Permit> {
+        self.take_room(cost).await?;
+        Ok(Permit::new(self.core().clone(), encoded, cost))
+    }
+
+    /// Takes room in the queue; whoever has it gives it back.
+    async fn take_room(&self, cost: usize) -> Result<()> {
         match self.core().room.acquire_many(cost as u32).await {
             Ok(room) => {
                 room.forget();
-                Ok(Permit::new(self.core().clone(), encoded, cost))
+                Ok(())
             }
             Err(_) => Err(self.why_closed()),
         }
