@@ -246,8 +246,7 @@ impl Journal {
     /// # Cancel safety
     /// Finishes alone or not at all, name by name; repeat it.
     pub async fn trim(&self) -> Result<Trimmed> {
-        let core = self.core();
-        trim(&core.context, core.epoch(), core.nonce(), None).await
+        trim(self.core(), None).await
     }
 
     /// Flushes what was accepted, ends the log with a seal and closes the store.
@@ -348,18 +347,32 @@ async fn seal(core: &Arc<Core>) -> Result<()> {
         // A mark or a detached task holds the log for one flush at most.
         let _ = tokio::time::timeout(Duration::from_millis(5), moved).await;
     };
+    let mut interrupted = Interrupted(core, true);
     let frame = core.control_frame(&mut log, FrameKind::Seal, &[]);
     let sealed = async {
         let (mut writer, _) = flush_off_thread(log.writer, frame, core.blocking, deadline).await?;
         writer.seal().await
     };
-    match tokio::time::timeout(deadline, sealed).await {
+    let sealed = tokio::time::timeout(deadline, sealed).await;
+    interrupted.1 = false;
+    match sealed {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.context("closing the journal")),
         Err(_) => {
             let error = crate::commit::detached::hung(deadline);
             core.fail(generation, error.clone());
             Err(error.context("closing the journal"))
+        }
+    }
+}
+
+/// The log is gone with a close that was dropped half-way: the journal ends.
+struct Interrupted<'a>(&'a Core, bool);
+
+impl Drop for Interrupted<'_> {
+    fn drop(&mut self) {
+        if self.1 {
+            self.0.end();
         }
     }
 }

@@ -139,6 +139,14 @@ impl Core {
         *self.nonce.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The epoch served, its nonce and the index of a log whose header is
+    /// durable; `None` while a take-over from oneself is under way.
+    pub(crate) fn serving_now(&self) -> Option<(Epoch, Nonce, u64)> {
+        let state = self.state();
+        let serves = state.failure.is_none() && state.reopen.is_none();
+        serves.then(|| (self.epoch(), self.nonce(), state.fill.index))
+    }
+
     pub(crate) fn set_flusher_thread(&self, thread: Thread) {
         *self
             .flusher_thread
@@ -436,13 +444,13 @@ impl Core {
     pub(crate) fn resume(&self, serving: Serving) {
         let limit = segment_limit(&self.context, serving.index);
         let survives = self.context.store.contract().survives;
-        *self.nonce.lock().unwrap_or_else(PoisonError::into_inner) = serving.nonce;
-        self.epoch.store(serving.epoch.0, SeqCst);
         let done = Done {
             epoch: serving.epoch,
             survives,
         };
         let mut state = self.state();
+        *self.nonce.lock().unwrap_or_else(PoisonError::into_inner) = serving.nonce;
+        self.epoch.store(serving.epoch.0, SeqCst);
         let carried: Vec<_> = state.inflight.drain(..).collect();
         let cut = Prev {
             segment: crate::format::SegmentId {
