@@ -80,6 +80,21 @@ impl LocalStore {
         LocalStore::open_on(Arc::new(RealDisk::new()), root, options, mode).await
     }
 
+    /// Opens a store on a simulated disk; the method is `direct` unless the
+    /// options say another.
+    ///
+    /// # Errors
+    /// As [`open`](LocalStore::open), and what the simulation was told to do.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn open_simulated(
+        disk: &crate::SimulatedDisk,
+        options: &Options,
+        mode: Mode,
+    ) -> Result<LocalStore> {
+        let root = PathBuf::from("/simulated/journal");
+        LocalStore::open_on(Arc::new(disk.clone()), root, options, mode).await
+    }
+
     async fn open_on(
         disk: Arc<dyn Disk>,
         root: PathBuf,
