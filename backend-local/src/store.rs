@@ -143,6 +143,11 @@ impl LocalStore {
         self.shared.disk.flushes()
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
     /// Runs a call that may wait for the disk on a blocking thread.
     async fn run<T: Send + 'static>(
         &self,

@@ -2,6 +2,8 @@
 //!
 //! A fixed piece of work notes what was acknowledged. Then the disk loses what
 //! was not synced, and everything that was acknowledged has to be there.
+//! `FLUSHPROOF_CUTS` sets how many power cuts are drawn at each point.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

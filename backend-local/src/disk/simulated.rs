@@ -20,7 +20,7 @@ use flushproof_api::Space;
 use std::io::{self, IoSlice};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use world::{Change, FileNode, FolderNode, Node, ROOT, SECTOR, World};
+use world::{Change, FileNode, FolderNode, Guest, Node, ROOT, SECTOR, World};
 
 /// How a call of a [`SimulatedDisk`] fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,12 @@ impl SimulatedDisk {
         self.world().stopped_from = call;
     }
 
+    /// Runs `work` right before the call with the number `call` is carried out,
+    /// on the thread that makes it: what another process does in between.
+    pub fn run_before(&self, call: u64, work: impl FnOnce() + Send + 'static) {
+        self.world().guests.insert(call, Guest(Box::new(work)));
+    }
+
     /// Limits the sum of all files' lengths; beyond it calls fail with ENOSPC.
     pub fn set_capacity(&self, bytes: u64) {
         self.world().capacity = bytes;
@@ -110,6 +116,11 @@ impl SimulatedDisk {
             return Err(Failure::Io.error());
         }
         let failure = world.failures.remove(&number);
+        if let Some(guest) = world.guests.remove(&number) {
+            drop(world);
+            (guest.0)();
+            world = self.world();
+        }
         Ok((world, failure))
     }
 

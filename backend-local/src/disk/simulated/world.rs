@@ -18,10 +18,20 @@ pub(super) struct World {
     pub flushes: u64,
     pub openings: u64,
     pub failures: BTreeMap<u64, Failure>,
+    /// What happens in between.
+    pub guests: BTreeMap<u64, Guest>,
     pub stopped_from: u64,
     pub capacity: u64,
     /// Which opening holds a file's lock.
     pub locks: HashMap<u64, u64>,
+}
+
+pub(super) struct Guest(pub Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for Guest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Guest")
+    }
 }
 
 #[derive(Debug)]
@@ -158,6 +168,7 @@ impl World {
             flushes: 0,
             openings: 0,
             failures: BTreeMap::new(),
+            guests: BTreeMap::new(),
             stopped_from: u64::MAX,
             capacity: u64::MAX,
             locks: HashMap::new(),
