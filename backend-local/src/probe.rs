@@ -73,7 +73,7 @@ pub(crate) fn probe(
             Err(e) => return Err(failed(e)),
         }
     }
-    if matches!(place.fs.as_str(), "tmpfs" | "ramfs") {
+    if matches!(place.fs.as_str(), "tmpfs" | "devtmpfs" | "ramfs") {
         // Nothing reaches a device, whichever way; this one is a single call.
         return Ok(bench.chosen(Method::Dsync, direct_reads, None));
     }

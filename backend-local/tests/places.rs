@@ -145,6 +145,13 @@ async fn fc_1_an_overlay_is_as_good_as_what_lies_below() {
     assert_eq!(contract(&tmpfs.0).await.survives, process);
     let volatile = overlay(&at("on-disk-too"), "c", ",volatile");
     assert_eq!(contract(&volatile.0).await.survives, process);
+    // As in a container: the upper layer's path leads nowhere. Time tells.
+    drop(memory);
+    let unseen = contract(&tmpfs.0).await;
+    assert_eq!(unseen.survives, process, "{unseen:?}");
+    let moved = folder.path().join("on-disk-moved");
+    std::fs::rename(folder.path().join("on-disk"), moved).unwrap();
+    assert_eq!(contract(&disk.0).await.survives, Survives::STORE_POWER);
 }
 
 #[tokio::test(flavor = "multi_thread")]
