@@ -1,0 +1,135 @@
+//! What a configuration bounds, and what a mutant leaves out.
+
+/// How far the model goes in one configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Epochs that are claimed at most; each is the life of one process.
+    pub epochs: u8,
+    /// Entries: sequence numbers run from 0 to one less.
+    pub entries: u8,
+    /// Flushes in flight in one process at most.
+    pub in_flight: u8,
+    /// Log segments of one epoch, so one less rolls.
+    pub logs: u8,
+    /// Whether a primary flushes marks.
+    pub marks: bool,
+    /// Whether a standby follows.
+    pub standby: bool,
+    /// Checkpoints that are written at most. Without any there is nothing to trim on the chain.
+    pub checkpoints: u8,
+    /// Whether a primary trims.
+    pub trim: bool,
+    /// Whether a primary with unresolved flushes may take over from itself.
+    pub reopen: bool,
+    /// Storage crashes at most.
+    pub store_crashes: u8,
+    /// Whether flushes become durable in any order, instead of in theirs. Reads do not tell the
+    /// difference (they see any combination of unflushed frames); acks might.
+    pub any_order: bool,
+}
+
+/// A protection of the protocol, or a promise of the store. A mutant is the model without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Logs are listed after the starts, so that all of the head epoch are seen.
+    LogsListedAfterStarts,
+    /// A start is published only when all carried entries are durable.
+    StartAfterFlush,
+    /// `prepare` lists epochs after it has created the log.
+    LateListOfPrepare,
+    /// `fence_logs` fences prepared logs too, though they are empty.
+    PreparedLogsFenced,
+    /// The claim comes before the lists.
+    ClaimBeforeLists,
+    /// Logs are fenced at all.
+    Fence,
+    /// FC-9 (d), first half: a fence survives a storage crash.
+    FenceDurable,
+    /// FC-9 (d), second half: a fence outlives its log.
+    FenceOutlivesLog,
+    /// FC-9 (a): what resolved Ok, or ever will, is below L.
+    FenceCoversOk,
+    /// FC-9 (b): what was not durable at the fence never resolves Ok.
+    FenceStopsFlushes,
+    /// `durable` in the header of an epoch's first log is D, not the end.
+    HeaderSaysD,
+    /// Undecided entries are carried over into the new epoch's log.
+    CarryOver,
+    /// The chain is cut behind an entry, never behind a mark.
+    CutBehindEntry,
+    /// Followers apply only entries below a durable mark.
+    FollowDurableOnly,
+    /// `durable` in a frame counts only what resolved Ok.
+    DurableCountsOk,
+    /// Acks come strictly in order.
+    AcksInOrder,
+    /// Trim follows the chain, not the order of names.
+    TrimAlongChain,
+    /// What is off the chain is told by the whole chain, not by a walk that ends at a gap.
+    WholeChainKnown,
+    /// Trim waits for the header of the current log.
+    TrimAfterHeader,
+    /// Trim deletes only what the checkpoints replace.
+    TrimBehindCheckpoint,
+    /// Trim goes by the older of the two kept checkpoints, so that either may be loaded.
+    TrimBehindOlder,
+    /// A roll waits until every flush of the log before is Ok.
+    DrainBeforeRoll,
+    /// Nothing else is flushed into a log before its header is Ok.
+    HeaderBeforeEntries,
+    /// `reopen` carries entries from memory only over its own start.
+    ReopenOverOwnStart,
+    /// Step 7: serve only if the own epoch is the highest.
+    ConfirmEpoch,
+    /// Before a verdict "corrupt" a candidate lists epochs and a follower lists starts: a higher
+    /// one explains all.
+    ListBeforeVerdict,
+}
+
+impl Protection {
+    /// All of them.
+    pub const ALL: [Protection; 26] = [
+        Protection::LogsListedAfterStarts,
+        Protection::StartAfterFlush,
+        Protection::LateListOfPrepare,
+        Protection::PreparedLogsFenced,
+        Protection::ClaimBeforeLists,
+        Protection::Fence,
+        Protection::FenceDurable,
+        Protection::FenceOutlivesLog,
+        Protection::FenceCoversOk,
+        Protection::FenceStopsFlushes,
+        Protection::HeaderSaysD,
+        Protection::CarryOver,
+        Protection::CutBehindEntry,
+        Protection::FollowDurableOnly,
+        Protection::DurableCountsOk,
+        Protection::AcksInOrder,
+        Protection::TrimAlongChain,
+        Protection::WholeChainKnown,
+        Protection::TrimAfterHeader,
+        Protection::TrimBehindCheckpoint,
+        Protection::TrimBehindOlder,
+        Protection::DrainBeforeRoll,
+        Protection::HeaderBeforeEntries,
+        Protection::ReopenOverOwnStart,
+        Protection::ConfirmEpoch,
+        Protection::ListBeforeVerdict,
+    ];
+}
+
+/// The protocol within bounds, with at most one protection left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Model {
+    /// The bounds.
+    pub bounds: Bounds,
+    /// What is left out.
+    pub without: Option<Protection>,
+}
+
+impl Model {
+    /// Whether a protection is in place.
+    pub fn has(&self, protection: Protection) -> bool {
+        self.without != Some(protection)
+    }
+}
