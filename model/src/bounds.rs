@@ -21,12 +21,35 @@ pub struct Bounds {
     pub trim: bool,
     /// Whether a primary with unresolved flushes may take over from itself.
     pub reopen: bool,
+    /// Whether the answer to the creation of a prepared log may be lost, so that the primary
+    /// deletes it and creates it again.
+    pub lost_answers: bool,
+    /// Whether a process that crashes does so in a step of its own, which forgets its memory. A
+    /// process that never steps again is the same to all others, so this only adds states.
+    pub process_crashes: bool,
     /// Storage crashes at most.
     pub store_crashes: u8,
     /// Whether flushes become durable in any order, instead of in theirs. Reads do not tell the
     /// difference (they see any combination of unflushed frames); acks might.
     pub any_order: bool,
 }
+
+/// Three epochs and two entries, and nothing but take-overs, appends and acks.
+pub const BASE: Bounds = Bounds {
+    epochs: 3,
+    entries: 2,
+    in_flight: 2,
+    logs: 1,
+    marks: false,
+    standby: false,
+    checkpoints: 0,
+    trim: false,
+    reopen: false,
+    lost_answers: false,
+    process_crashes: false,
+    store_crashes: 0,
+    any_order: false,
+};
 
 /// A protection of the protocol, or a promise of the store. A mutant is the model without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

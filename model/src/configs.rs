@@ -1,6 +1,6 @@
 //! The configurations that must be clean.
 
-use crate::bounds::{Bounds, Model};
+use crate::bounds::{BASE, Bounds, Model};
 
 /// A named configuration of the whole protocol.
 pub struct Config {
@@ -17,19 +17,6 @@ impl Config {
     }
 }
 
-const BASE: Bounds = Bounds {
-    epochs: 3,
-    entries: 2,
-    in_flight: 2,
-    logs: 1,
-    marks: false,
-    standby: false,
-    checkpoints: 0,
-    trim: false,
-    reopen: false,
-    store_crashes: 0,
-    any_order: false,
-};
 
 /// The configurations that every test run looks at.
 pub const SMALL: &[Config] = &[
@@ -39,10 +26,17 @@ pub const SMALL: &[Config] = &[
     Config { name: "reopen", bounds: Bounds { reopen: true, marks: true, ..BASE } },
     Config { name: "storage crash", bounds: Bounds { store_crashes: 1, ..BASE } },
     Config { name: "trim", bounds: Bounds { logs: 2, checkpoints: 2, trim: true, ..BASE } },
+    Config { name: "lost answers", bounds: Bounds { logs: 2, lost_answers: true, ..BASE } },
+    Config { name: "process crash", bounds: Bounds { logs: 2, process_crashes: true, ..BASE } },
     Config { name: "roll3", bounds: Bounds { logs: 3, entries:3,  ..BASE } },
-    Config { name: "rollreopen", bounds: Bounds { logs: 2, entries:2, reopen: true,  ..BASE } },
-    Config { name: "rollfollow", bounds: Bounds { logs: 2, entries:2, standby: true, marks: true, ..BASE } },
-    Config { name: "trimfollow", bounds: Bounds { logs: 2, entries:2, standby: true, checkpoints: 2, trim: true, ..BASE } },
-    Config { name: "e3f3", bounds: Bounds { logs: 1, entries:3, in_flight:3, marks: true, ..BASE } },
-    Config { name: "4 epochs", bounds: Bounds { epochs:4, logs: 1, entries:2, in_flight:2, ..BASE } },
+    Config { name: "rollreopen", bounds: Bounds { logs: 2, entries:2, reopen: true, marks: true, ..BASE } },
+    Config { name: "rollfollow", bounds: Bounds { logs: 2, entries:1, standby: true, marks: true, ..BASE } },
+    Config { name: "trimfollow", bounds: Bounds { logs: 1, entries:2, standby: true, checkpoints: 2, trim: true, ..BASE } },
+    Config { name: "trimreopen", bounds: Bounds { logs: 1, entries:2, reopen: true, checkpoints: 2, trim: true, ..BASE } },
+    Config { name: "trimreopenroll", bounds: Bounds { logs: 2, entries:2, reopen: true, checkpoints: 2, trim: true, ..BASE } },
+    Config { name: "e3f3", bounds: Bounds { logs: 1, entries:3, in_flight:3, marks: true, any_order: true,..BASE } },
+    Config { name: "4 epochs", bounds: Bounds { epochs:4, logs: 1, entries:2, in_flight:2, marks: true, ..BASE } },
+    Config { name: "4 epochs roll", bounds: Bounds { epochs:4, logs: 2, entries:2, in_flight:2, ..BASE } },
+    Config { name: "4 epochs reopen", bounds: Bounds { epochs:4, logs: 1, entries:2, in_flight:2, reopen: true, ..BASE } },
+    Config { name: "all-1", bounds: Bounds { epochs:3, logs: 2, entries:1, in_flight:2, reopen: true, trim: true, checkpoints: 2, standby: true, store_crashes: 1, marks: true, any_order: true,lost_answers:true,process_crashes:false } },
 ];

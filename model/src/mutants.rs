@@ -1,7 +1,7 @@
 //! The mutants: the protocol with one protection left out, each within bounds in which the search
 //! must find what goes wrong.
 
-use crate::bounds::{Bounds, Model, Protection};
+use crate::bounds::{BASE, Bounds, Model, Protection};
 
 /// A mutant.
 pub struct Mutant {
@@ -20,19 +20,6 @@ impl Mutant {
     }
 }
 
-const BASE: Bounds = Bounds {
-    epochs: 3,
-    entries: 2,
-    in_flight: 2,
-    logs: 1,
-    marks: false,
-    standby: false,
-    checkpoints: 0,
-    trim: false,
-    reopen: false,
-    store_crashes: 0,
-    any_order: false,
-};
 const ROLL: Bounds = Bounds { logs: 2, ..BASE };
 const MARK: Bounds = Bounds { marks: true, ..BASE };
 const FOLLOW: Bounds = Bounds { standby: true, ..BASE };
@@ -62,11 +49,11 @@ pub const MUTANTS: [Mutant; 26] = [
     mutant("follow-undurable", Protection::FollowDurableOnly, FOLLOW),
     mutant("durable-ahead", Protection::DurableCountsOk, Bounds { any_order: true, ..BASE }),
     mutant("acks-out-of-order", Protection::AcksInOrder, Bounds { any_order: true, ..BASE }),
-    mutant("trim-by-name", Protection::TrimAlongChain, TRIM),
-    mutant("trim-forgets-chain", Protection::WholeChainKnown, Bounds { logs: 2, ..TRIM }),
+    mutant("trim-by-name", Protection::TrimAlongChain, Bounds { entries: 3, ..TRIM }),
+    mutant("trim-forgets-chain", Protection::WholeChainKnown, Bounds { logs: 2, checkpoints: 0, ..TRIM }),
     mutant("trim-before-header", Protection::TrimAfterHeader, Bounds { logs: 2, ..TRIM }),
     mutant("trim-without-checkpoint", Protection::TrimBehindCheckpoint, TRIM),
-    mutant("trim-by-newest", Protection::TrimBehindOlder, TRIM),
+    mutant("trim-by-newest", Protection::TrimBehindOlder, Bounds { logs: 2, ..TRIM }),
     mutant("no-drain", Protection::DrainBeforeRoll, ROLL),
     mutant("header-not-awaited", Protection::HeaderBeforeEntries, Bounds { any_order: true, ..ROLL }),
     mutant("reopen-over-other", Protection::ReopenOverOwnStart, REOPEN),

@@ -127,6 +127,7 @@ fn prepare(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     if id.index >= m.bounds.logs || usize::from(id.index) >= MAX_LOGS {
         return;
     }
+    prepare_again(m, s, id, out);
     let late = m.has(Protection::LateListOfPrepare);
     let highest = s.claimed == epoch;
     let mut next = *s;
@@ -142,6 +143,20 @@ fn prepare(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     }
     next.procs[epoch as usize].prepared = prepared;
     out.go(step, next);
+}
+
+/// Whether the log was created is unknown: deletes it (its fence stays), and begins again.
+fn prepare_again(m: &Model, s: &State, id: LogId, out: &mut Steps) {
+    if !m.bounds.lost_answers || s.procs[id.epoch as usize].prepared != Prepared::Created {
+        return;
+    }
+    let mut next = *s;
+    next.procs[id.epoch as usize].prepared = Prepared::No;
+    next.log_mut(id).life = Life::Deleted;
+    if !m.has(Protection::FenceOutlivesLog) {
+        next.log_mut(id).fenced = false;
+    }
+    out.go(Step::PrepareAgain(id), next);
 }
 
 /// Goes on in the prepared log.

@@ -1,7 +1,7 @@
 //! Steps: who does what. Their names are those of the engine's functions.
 
 use crate::bounds::Model;
-use crate::state::{LogId, Phase, State};
+use crate::state::{LogId, Phase, Proc, State};
 use crate::{serve, standby, storage, takeover, trim};
 use std::fmt;
 
@@ -38,6 +38,8 @@ pub enum Step {
     Acknowledge { log: LogId, frame: u8 },
     /// The primary creates its next log ahead.
     PrepareCreate(LogId),
+    /// The answer to that was lost: the primary deletes the log, to create it again.
+    PrepareAgain(LogId),
     /// The primary lists epochs after creating the log: it is the highest.
     PrepareConfirm(LogId),
     /// The primary goes on in this log.
@@ -50,6 +52,8 @@ pub enum Step {
     Checkpoint { by: u8, next: u8 },
     /// The primary of an epoch deletes a log.
     Trim(u8, LogId),
+    /// The process of an epoch crashes.
+    ProcessCrash(u8),
     /// A flush becomes durable.
     FlushLands { log: LogId, frame: u8 },
     /// The storage crashes; of the unflushed frames it keeps those with a bit.
@@ -77,6 +81,9 @@ impl fmt::Display for Step {
                 write!(f, "{}: acknowledge: frame {frame} of {log}", log.epoch)
             }
             Step::PrepareCreate(log) => write!(f, "{}: prepare: creates {log}", log.epoch),
+            Step::PrepareAgain(log) => {
+                write!(f, "{}: prepare: no answer, deletes {log} to create it again", log.epoch)
+            }
             Step::PrepareConfirm(log) => write!(f, "{}: prepare: lists epochs", log.epoch),
             Step::Roll(log) => write!(f, "{}: roll: to {log}", log.epoch),
             Step::Reopen(own, n) => write!(f, "{own}: reopen: claims {n}"),
@@ -86,6 +93,7 @@ impl fmt::Display for Step {
             Step::Checkpoint { by: 0, next } => write!(f, "standby: checkpoint: below {next}"),
             Step::Checkpoint { by, next } => write!(f, "{by}: checkpoint: below {next}"),
             Step::Trim(n, log) => write!(f, "{n}: trim: deletes {log}"),
+            Step::ProcessCrash(n) => write!(f, "{n}: crashes"),
             Step::FlushLands { log, frame } => {
                 write!(f, "storage: frame {frame} of {log} is durable")
             }
@@ -163,6 +171,7 @@ pub fn steps(m: &Model, s: &State, out: &mut Steps) {
     }
     takeover::claim_epoch(m, s, out);
     for epoch in 1..=s.claimed {
+        process_crash(m, s, epoch, out);
         match s.procs[epoch as usize].phase {
             Phase::Idle => {}
             Phase::Serving => {
@@ -179,4 +188,13 @@ pub fn steps(m: &Model, s: &State, out: &mut Steps) {
     }
     storage::flushes_land(m, s, out);
     storage::crash(m, s, out);
+}
+
+/// A process crashes. Whoever comes after it is another process, with another epoch.
+fn process_crash(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
+    if m.bounds.process_crashes && s.procs[epoch as usize].phase != Phase::Idle {
+        let mut next = *s;
+        next.procs[epoch as usize] = Proc::default();
+        out.go(Step::ProcessCrash(epoch), next);
+    }
 }
