@@ -1,5 +1,7 @@
 //! What a configuration bounds, and what a mutant leaves out.
 
+use std::fmt;
+
 /// How far the model goes in one configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
@@ -32,6 +34,42 @@ pub struct Bounds {
     /// Whether flushes become durable in any order, instead of in theirs. Reads do not tell the
     /// difference (they see any combination of unflushed frames); acks might.
     pub any_order: bool,
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Bounds {
+            epochs,
+            entries,
+            in_flight,
+            logs,
+            checkpoints,
+            store_crashes,
+            ..
+        } = self;
+        write!(
+            f,
+            "{epochs} epochs, {entries} entries, {in_flight} in flight, {logs} logs"
+        )?;
+        if *checkpoints > 0 {
+            write!(f, ", {checkpoints} checkpoints")?;
+        }
+        if *store_crashes > 0 {
+            write!(f, ", {store_crashes} storage crashes")?;
+        }
+        let also = [
+            (self.marks, "marks"),
+            (self.standby, "standby"),
+            (self.trim, "trim"),
+            (self.reopen, "reopen"),
+            (self.lost_answers, "lost answers"),
+            (self.process_crashes, "process crashes"),
+            (self.any_order, "any order"),
+        ];
+        also.iter()
+            .filter(|(on, _)| *on)
+            .try_for_each(|(_, name)| write!(f, ", {name}"))
+    }
 }
 
 /// Three epochs and two entries, and nothing but take-overs, appends and acks.
@@ -107,11 +145,14 @@ pub enum Protection {
     /// Before a verdict "corrupt" a candidate lists epochs and a follower lists starts: a higher
     /// one explains all.
     ListBeforeVerdict,
+    /// Checkpoints are listed (again) after the logs are read: what is gone by then was replaced
+    /// before.
+    CheckpointsListedLast,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 26] = [
+    pub const ALL: [Protection; 27] = [
         Protection::LogsListedAfterStarts,
         Protection::StartAfterFlush,
         Protection::LateListOfPrepare,
@@ -138,6 +179,7 @@ impl Protection {
         Protection::ReopenOverOwnStart,
         Protection::ConfirmEpoch,
         Protection::ListBeforeVerdict,
+        Protection::CheckpointsListedLast,
     ];
 }
 

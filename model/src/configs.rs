@@ -13,30 +13,251 @@ pub struct Config {
 impl Config {
     /// The model of it.
     pub fn model(&self) -> Model {
-        Model { bounds: self.bounds, without: None }
+        Model {
+            bounds: self.bounds,
+            without: None,
+        }
     }
 }
 
+const fn config(name: &'static str, bounds: Bounds) -> Config {
+    Config { name, bounds }
+}
 
-/// The configurations that every test run looks at.
+const ROLL: Bounds = Bounds { logs: 2, ..BASE };
+const MARK: Bounds = Bounds {
+    marks: true,
+    ..BASE
+};
+const TRIM: Bounds = Bounds {
+    trim: true,
+    checkpoints: 2,
+    ..BASE
+};
+const FOUR: Bounds = Bounds { epochs: 4, ..BASE };
+
+/// Those that every test run explores.
 pub const SMALL: &[Config] = &[
-    Config { name: "take-over", bounds: Bounds { marks: true, any_order: true, ..BASE } },
-    Config { name: "follow", bounds: Bounds { marks: true, standby: true, ..BASE } },
-    Config { name: "roll", bounds: Bounds { logs: 2, ..BASE } },
-    Config { name: "reopen", bounds: Bounds { reopen: true, marks: true, ..BASE } },
-    Config { name: "storage crash", bounds: Bounds { store_crashes: 1, ..BASE } },
-    Config { name: "trim", bounds: Bounds { logs: 2, checkpoints: 2, trim: true, ..BASE } },
-    Config { name: "lost answers", bounds: Bounds { logs: 2, lost_answers: true, ..BASE } },
-    Config { name: "process crash", bounds: Bounds { logs: 2, process_crashes: true, ..BASE } },
-    Config { name: "roll3", bounds: Bounds { logs: 3, entries:3,  ..BASE } },
-    Config { name: "rollreopen", bounds: Bounds { logs: 2, entries:2, reopen: true, marks: true, ..BASE } },
-    Config { name: "rollfollow", bounds: Bounds { logs: 2, entries:1, standby: true, marks: true, ..BASE } },
-    Config { name: "trimfollow", bounds: Bounds { logs: 1, entries:2, standby: true, checkpoints: 2, trim: true, ..BASE } },
-    Config { name: "trimreopen", bounds: Bounds { logs: 1, entries:2, reopen: true, checkpoints: 2, trim: true, ..BASE } },
-    Config { name: "trimreopenroll", bounds: Bounds { logs: 2, entries:2, reopen: true, checkpoints: 2, trim: true, ..BASE } },
-    Config { name: "e3f3", bounds: Bounds { logs: 1, entries:3, in_flight:3, marks: true, any_order: true,..BASE } },
-    Config { name: "4 epochs", bounds: Bounds { epochs:4, logs: 1, entries:2, in_flight:2, marks: true, ..BASE } },
-    Config { name: "4 epochs roll", bounds: Bounds { epochs:4, logs: 2, entries:2, in_flight:2, ..BASE } },
-    Config { name: "4 epochs reopen", bounds: Bounds { epochs:4, logs: 1, entries:2, in_flight:2, reopen: true, ..BASE } },
-    Config { name: "all-1", bounds: Bounds { epochs:3, logs: 2, entries:1, in_flight:2, reopen: true, trim: true, checkpoints: 2, standby: true, store_crashes: 1, marks: true, any_order: true,lost_answers:true,process_crashes:false } },
+    config(
+        "take-over",
+        Bounds {
+            any_order: true,
+            ..MARK
+        },
+    ),
+    config(
+        "three-in-flight",
+        Bounds {
+            entries: 3,
+            in_flight: 3,
+            any_order: true,
+            ..MARK
+        },
+    ),
+    config("four-epochs", FOUR),
+    config(
+        "follow",
+        Bounds {
+            standby: true,
+            ..MARK
+        },
+    ),
+    config("roll", ROLL),
+    config(
+        "several-rolls",
+        Bounds {
+            entries: 3,
+            logs: 3,
+            ..BASE
+        },
+    ),
+    config(
+        "roll-follow",
+        Bounds {
+            standby: true,
+            ..ROLL
+        },
+    ),
+    config(
+        "reopen",
+        Bounds {
+            reopen: true,
+            ..MARK
+        },
+    ),
+    config(
+        "reopen-roll",
+        Bounds {
+            reopen: true,
+            ..ROLL
+        },
+    ),
+    config(
+        "reopen-twice",
+        Bounds {
+            reopen: true,
+            ..FOUR
+        },
+    ),
+    config("trim", Bounds { logs: 2, ..TRIM }),
+    config(
+        "trim-follow",
+        Bounds {
+            standby: true,
+            ..TRIM
+        },
+    ),
+    config(
+        "trim-reopen",
+        Bounds {
+            logs: 2,
+            reopen: true,
+            ..TRIM
+        },
+    ),
+    config(
+        "lost-answers",
+        Bounds {
+            lost_answers: true,
+            reopen: true,
+            ..ROLL
+        },
+    ),
+    config(
+        "process-crash",
+        Bounds {
+            process_crashes: true,
+            reopen: true,
+            ..ROLL
+        },
+    ),
+    config(
+        "storage-crash",
+        Bounds {
+            store_crashes: 1,
+            reopen: true,
+            any_order: true,
+            ..MARK
+        },
+    ),
+    config(
+        "two-storage-crashes",
+        Bounds {
+            store_crashes: 2,
+            ..ROLL
+        },
+    ),
+];
+
+/// Those for a long run.
+pub const LARGE: &[Config] = &[
+    config(
+        "trim-roll-follow",
+        Bounds {
+            logs: 2,
+            standby: true,
+            ..TRIM
+        },
+    ),
+    config(
+        "four-epochs-marks",
+        Bounds {
+            marks: true,
+            ..FOUR
+        },
+    ),
+    config("four-epochs-roll", Bounds { logs: 2, ..FOUR }),
+    config(
+        "four-epochs-follow",
+        Bounds {
+            standby: true,
+            ..FOUR
+        },
+    ),
+    config(
+        "four-epochs-trim",
+        Bounds {
+            trim: true,
+            checkpoints: 2,
+            reopen: true,
+            ..FOUR
+        },
+    ),
+    config(
+        "four-in-flight",
+        Bounds {
+            entries: 4,
+            in_flight: 4,
+            ..MARK
+        },
+    ),
+    config(
+        "three-rolls",
+        Bounds {
+            entries: 4,
+            logs: 4,
+            ..BASE
+        },
+    ),
+    config(
+        "roll-marks",
+        Bounds {
+            entries: 2,
+            marks: true,
+            any_order: true,
+            ..ROLL
+        },
+    ),
+    config(
+        "roll-marks-follow",
+        Bounds {
+            entries: 1,
+            marks: true,
+            standby: true,
+            ..ROLL
+        },
+    ),
+    config(
+        "roll-in-flight",
+        Bounds {
+            entries: 3,
+            in_flight: 3,
+            reopen: true,
+            ..ROLL
+        },
+    ),
+    config(
+        "follow-in-flight",
+        Bounds {
+            entries: 3,
+            in_flight: 3,
+            standby: true,
+            ..BASE
+        },
+    ),
+    config(
+        "storage-crashes-in-flight",
+        Bounds {
+            entries: 3,
+            in_flight: 3,
+            store_crashes: 2,
+            reopen: true,
+            ..BASE
+        },
+    ),
+    config(
+        "everything",
+        Bounds {
+            entries: 1,
+            logs: 2,
+            standby: true,
+            checkpoints: 1,
+            trim: true,
+            reopen: true,
+            lost_answers: true,
+            process_crashes: true,
+            store_crashes: 1,
+            ..BASE
+        },
+    ),
 ];

@@ -1,8 +1,8 @@
 //! Packs a state into few bytes: only what exists takes room. Equal states have equal bytes.
 
 use crate::state::{
-    Bytes, Checkpoint, Checkpoints, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_PROCS, MAX_SEQ,
-    Phase, Prepared, Proc, Standby, Start, State,
+    Bytes, Checkpoint, Checkpoints, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_PROCS,
+    MAX_SEQ, Phase, Prepared, Proc, Standby, Start, State,
 };
 
 /// A word that fields are pushed into, lowest bits first.
@@ -51,18 +51,27 @@ fn put_log_id(w: &mut Word, id: LogId) {
 }
 
 fn get_log_id(w: &mut Word) -> LogId {
-    LogId { epoch: w.small(3), index: w.small(2) }
+    LogId {
+        epoch: w.small(3),
+        index: w.small(2),
+    }
 }
 
 fn pack_frame(f: &Frame) -> u16 {
     let mut w = Word::default();
-    w.put(f.kind as u8, 2).put(f.seq, 3).put(f.value, 3).put(f.durable, 3);
+    w.put(f.kind as u8, 2)
+        .put(f.seq, 3)
+        .put(f.value, 3)
+        .put(f.durable, 3);
     w.put(f.durable_offset, 3).put(f.bytes as u8, 2);
     w.bits as u16
 }
 
 fn unpack_frame(bits: u16) -> Frame {
-    let mut w = Word { bits: u64::from(bits), used: 0 };
+    let mut w = Word {
+        bits: u64::from(bits),
+        used: 0,
+    };
     let kind = match w.get(2) {
         0 => Kind::Header,
         1 => Kind::Entry,
@@ -75,13 +84,28 @@ fn unpack_frame(bits: u16) -> Frame {
         2 => Bytes::Kept,
         _ => Bytes::Lost,
     };
-    Frame { kind, seq, value, durable, durable_offset, bytes }
+    Frame {
+        kind,
+        seq,
+        value,
+        durable,
+        durable_offset,
+        bytes,
+    }
 }
 
 fn pack_proc(p: &Proc) -> u64 {
     let mut w = Word::default();
-    w.put(p.phase as u8, 4).put(p.head, 3).put(p.own, 3).put(p.listed, 16);
-    w.put(p.end, 3).put(p.acked, 3).put(p.cur, 2).put(p.ack_log, 2).put(p.ack_off, 3);
+    w.put(p.phase as u8, 4)
+        .put(p.head, 3)
+        .put(p.own, 3)
+        .put(p.listed, 16)
+        .put(p.checkpoint, 3);
+    w.put(p.end, 3)
+        .put(p.acked, 3)
+        .put(p.cur, 2)
+        .put(p.ack_log, 2)
+        .put(p.ack_off, 3);
     w.put(p.prepared as u8, 2);
     put_history(&mut w, &p.history);
     w.bits
@@ -94,6 +118,7 @@ fn unpack_proc(bits: u64) -> Proc {
         head: w.small(3),
         own: w.small(3),
         listed: w.get(16) as u16,
+        checkpoint: w.small(3),
         end: w.small(3),
         acked: w.small(3),
         cur: w.small(2),
@@ -113,12 +138,17 @@ fn pack_start(start: &Start) -> u16 {
     let mut w = Word::default();
     w.put(start.published, 1);
     put_log_id(&mut w, start.prev);
-    w.put(start.prev_end, 3).put(start.d, 3).put(start.carried_end, 3);
+    w.put(start.prev_end, 3)
+        .put(start.d, 3)
+        .put(start.carried_end, 3);
     w.bits as u16
 }
 
 fn unpack_start(bits: u16) -> Start {
-    let w = &mut Word { bits: u64::from(bits), used: 0 };
+    let w = &mut Word {
+        bits: u64::from(bits),
+        used: 0,
+    };
     Start {
         published: w.get(1) == 1,
         prev: get_log_id(w),
@@ -134,7 +164,9 @@ fn pack_globals(s: &State) -> u64 {
     w.put(s.standby.cursor, 3).put(s.standby.seen, 3);
     let c = s.checkpoints;
     w.put(c.newest.next, 3).put(c.newest.epoch, 3);
-    w.put(c.older.next, 3).put(c.older.epoch, 3).put(c.written, 3);
+    w.put(c.older.next, 3)
+        .put(c.older.epoch, 3)
+        .put(c.written, 3);
     put_history(&mut w, &s.kept);
     w.bits
 }
@@ -144,10 +176,23 @@ fn unpack_globals(bits: u64, s: &mut State) {
     s.claimed = w.small(3);
     s.top = w.small(3);
     s.store_crashes = w.small(2);
-    s.standby = Standby { cursor: w.small(3), seen: w.small(3) };
-    let newest = Checkpoint { next: w.small(3), epoch: w.small(3) };
-    let older = Checkpoint { next: w.small(3), epoch: w.small(3) };
-    s.checkpoints = Checkpoints { newest, older, written: w.small(3) };
+    s.standby = Standby {
+        cursor: w.small(3),
+        seen: w.small(3),
+    };
+    let newest = Checkpoint {
+        next: w.small(3),
+        epoch: w.small(3),
+    };
+    let older = Checkpoint {
+        next: w.small(3),
+        epoch: w.small(3),
+    };
+    s.checkpoints = Checkpoints {
+        newest,
+        older,
+        written: w.small(3),
+    };
     s.kept = get_history(w);
 }
 
@@ -220,8 +265,15 @@ pub fn decode(bytes: &[u8]) -> State {
 
 fn decode_log(b: &mut Bite<'_>) -> Log {
     let head = b.take(1) as u8;
-    let life = if head & 1 == 1 { Life::Deleted } else { Life::Present };
-    let mut log = Log { life, ..Log::default() };
+    let life = if head & 1 == 1 {
+        Life::Deleted
+    } else {
+        Life::Present
+    };
+    let mut log = Log {
+        life,
+        ..Log::default()
+    };
     log.fenced = head >> 1 & 1 == 1;
     log.limit = head >> 2 & 7;
     log.len = head >> 5;

@@ -5,6 +5,7 @@ use crate::encode::{decode, encode};
 use crate::state::State;
 use crate::step::{Broken, Step, Steps, steps};
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// A set of 64-bit fingerprints. Two states share one with a chance of about n²/2⁶⁵: for 80
@@ -16,7 +17,10 @@ struct Seen {
 
 impl Seen {
     fn new() -> Seen {
-        Seen { slots: vec![0; 1 << 12], used: 0 }
+        Seen {
+            slots: vec![0; 1 << 12],
+            used: 0,
+        }
     }
 
     /// Whether it was not in the set.
@@ -73,8 +77,21 @@ pub enum Verdict {
     Clean,
     /// A property is broken; the shortest trace is this many steps long.
     Broken(Broken),
+    /// A state was reached that the search was to look for.
+    Reached,
     /// The limit of states was reached first.
     Unfinished,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Verdict::Clean => "clean",
+            Verdict::Broken(_) => "broken",
+            Verdict::Reached => "reached",
+            Verdict::Unfinished => "unfinished",
+        })
+    }
 }
 
 /// What a search found.
@@ -98,11 +115,17 @@ pub struct Search {
     pub limit: u64,
     /// Keep the way to each state: needs several times the memory.
     pub trace: bool,
+    /// Stop at such a state: shows that the bounds allow it.
+    pub goal: Option<fn(&State) -> bool>,
 }
 
 impl Default for Search {
     fn default() -> Search {
-        Search { limit: u64::MAX, trace: false }
+        Search {
+            limit: u64::MAX,
+            trace: false,
+            goal: None,
+        }
     }
 }
 
@@ -141,12 +164,22 @@ pub fn explore(model: &Model, search: Search) -> Found {
     let mut out = Steps::default();
     let found = |verdict, states, depth, trace| {
         let states = states as u64;
-        Found { verdict, states, depth, time: began.elapsed(), trace }
+        Found {
+            verdict,
+            states,
+            depth,
+            time: began.elapsed(),
+            trace,
+        }
     };
     while !level.0.is_empty() {
         let mut next_level = Queue::default();
         for bytes in level.iter() {
             let state = decode(bytes);
+            if search.goal.is_some_and(|goal| goal(&state)) {
+                let trace = rebuild(model, &parents, fingerprint(bytes));
+                return found(Verdict::Reached, seen.used, depth, trace);
+            }
             out.next.clear();
             steps(model, &state, &mut out);
             if let Some((step, broken)) = out.broken {

@@ -2,9 +2,7 @@
 //! epoch. Every unflushed frame may be seen or not, so one read has many outcomes.
 
 use crate::bounds::{Model, Protection};
-use crate::state::{
-    Bytes, Checkpoints, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_SEQ, State,
-};
+use crate::state::{Bytes, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_SEQ, State};
 use crate::step::Broken;
 
 /// Whether a read may show a frame.
@@ -25,7 +23,10 @@ fn below_limit(log: &Log) -> &[Frame] {
 /// Every number of frames that a read may find before the first bad one.
 fn visible(log: &Log) -> impl Iterator<Item = usize> + '_ {
     let frames = below_limit(log);
-    let most = frames.iter().position(|f| !may_show(f)).unwrap_or(frames.len());
+    let most = frames
+        .iter()
+        .position(|f| !may_show(f))
+        .unwrap_or(frames.len());
     (0..=most).filter(move |&b| frames.get(b).is_none_or(may_miss))
 }
 
@@ -34,7 +35,9 @@ fn contradicted(log: &Log, b: usize) -> bool {
     let behind = below_limit(log).iter().skip(b + 1);
     // Behind a bad header every frame is a contradiction: a writer flushes nothing else before
     // its header is durable.
-    behind.filter(|f| may_show(f)).any(|f| b == 0 || usize::from(f.durable_offset) > b)
+    behind
+        .filter(|f| may_show(f))
+        .any(|f| b == 0 || usize::from(f.durable_offset) > b)
 }
 
 /// The decided row behind a start.
@@ -47,7 +50,10 @@ pub struct Walk {
 
 /// Walks from a start's first log back along `prev`, until a log is missing.
 pub fn walk_back(s: &State, start: u8) -> Result<Walk, Broken> {
-    let mut walk = Walk { history: History::default(), first: s.start(start).d };
+    let mut walk = Walk {
+        history: History::default(),
+        first: s.start(start).d,
+    };
     let mut epoch = start;
     while s.start(epoch).prev.epoch != 0 {
         let (mut id, mut end) = (s.start(epoch).prev, s.start(epoch).prev_end as usize);
@@ -72,7 +78,11 @@ pub fn walk_back(s: &State, start: u8) -> Result<Walk, Broken> {
             id.index -= 1;
         }
     }
-    if walk.first == 0 { Ok(walk) } else { Err(Broken::FalseCorrupt("the first log is missing")) }
+    if walk.first == 0 {
+        Ok(walk)
+    } else {
+        Err(Broken::FalseCorrupt("the first log is missing"))
+    }
 }
 
 /// What was read of the open logs of the head epoch, in contiguous valid frames.
@@ -119,15 +129,28 @@ pub type Outcome<'a> = dyn FnMut(Result<Open, Broken>) + 'a;
 
 /// Reads the open logs of an epoch from the first of `listed` on, every way it may turn out.
 /// A recovery judges the tail; a follower of a live log does not.
-pub fn read_open(s: &State, epoch: u8, listed: [bool; MAX_LOGS], judge: bool, out: &mut Outcome<'_>) {
+pub fn read_open(
+    s: &State,
+    epoch: u8,
+    listed: [bool; MAX_LOGS],
+    judge: bool,
+    out: &mut Outcome<'_>,
+) {
     let Some(index) = listed.iter().position(|l| *l) else {
-        out(Err(Broken::FalseCorrupt("no log of the head epoch is left")));
+        out(Err(Broken::FalseCorrupt(
+            "no log of the head epoch is left",
+        )));
         return;
     };
-    let id = LogId { epoch, index: index as u8 };
+    let id = LogId {
+        epoch,
+        index: index as u8,
+    };
     let log = s.log(id);
     if below_limit(log).first().is_none_or(may_miss) {
-        out(Err(Broken::FalseCorrupt("the header of the oldest log left is missing")));
+        out(Err(Broken::FalseCorrupt(
+            "the header of the oldest log left is missing",
+        )));
         return;
     }
     let first = log.frames[0].seq;
@@ -151,9 +174,18 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn log(&self, id: LogId, open: Open, out: &mut Outcome<'_>) {
         let log = self.s.log(id);
-        let next = LogId { index: id.index + 1, ..id };
-        let listed = self.listed.get(next.index as usize).copied().unwrap_or(false);
-        let header = listed.then(|| below_limit(self.s.log(next)).first()).flatten();
+        let next = LogId {
+            index: id.index + 1,
+            ..id
+        };
+        let listed = self
+            .listed
+            .get(next.index as usize)
+            .copied()
+            .unwrap_or(false);
+        let header = listed
+            .then(|| below_limit(self.s.log(next)).first())
+            .flatten();
         let may_show_next = header.is_some_and(may_show);
         let may_end_here = header.is_none_or(may_miss);
         for b in visible(log).filter(|&b| b > 0) {
@@ -167,7 +199,9 @@ impl Reading<'_> {
                 // The next header says where this log ends.
                 let end = usize::from(header.map_or(0, |h| h.value));
                 if b < end {
-                    out(Err(Broken::FalseCorrupt("a frame of a rolled log is missing")));
+                    out(Err(Broken::FalseCorrupt(
+                        "a frame of a rolled log is missing",
+                    )));
                     continue;
                 }
                 open.take(id, &log.frames()[..end]);
@@ -202,12 +236,13 @@ pub struct Recovered {
     pub cut: (LogId, u8),
 }
 
-/// Recovers along a start, every way it may turn out.
+/// Recovers along a start, every way it may turn out, from a checkpoint of all below `cover`.
 pub fn recover(
     m: &Model,
     s: &State,
     head: u8,
     listed: [bool; MAX_LOGS],
+    cover: u8,
     out: &mut dyn FnMut(Result<Recovered, Broken>),
 ) {
     let walk = if listed[0] {
@@ -219,7 +254,7 @@ pub fn recover(
         None
     };
     read_open(s, head, listed, true, &mut |open| {
-        out(open.and_then(|open| judge(m, s, head, walk.as_ref(), &open)));
+        out(open.and_then(|open| judge(m, s, head, cover, walk.as_ref(), &open)));
     });
 }
 
@@ -228,18 +263,16 @@ fn judge(
     m: &Model,
     s: &State,
     head: u8,
+    cover: u8,
     walk: Option<&Walk>,
     open: &Open,
 ) -> Result<Recovered, Broken> {
     let mut history = s.kept;
     let first = walk.map_or(open.first, |w| w.first);
-    let Checkpoints { newest, older, .. } = s.checkpoints;
-    // The newest may turn out to be damaged: the older must do as well.
-    let cover = if older.next > 0 { older.next } else { newest.next };
     if first > cover {
         return Err(Broken::FalseCorrupt("logs and checkpoints leave a gap"));
     }
-    if newest.next > open.end {
+    if s.checkpoints.newest.next > open.end {
         return Err(Broken::FalseCorrupt("a checkpoint lies beyond the end"));
     }
     if s.start(head).carried_end > open.end {
@@ -265,13 +298,21 @@ fn judge(
     if !m.has(Protection::CutBehindEntry) {
         cut = behind_marks(s, cut);
     }
-    Ok(Recovered { history, end: open.end, d, cut })
+    Ok(Recovered {
+        history,
+        end: open.end,
+        d,
+        cut,
+    })
 }
 
 /// The mutant that cuts behind the marks that follow the last entry below D.
 fn behind_marks(s: &State, (id, mut at): (LogId, u8)) -> (LogId, u8) {
     let frames = below_limit(s.log(id));
-    while frames.get(at as usize).is_some_and(|f| f.kind == Kind::Mark && may_show(f)) {
+    while frames
+        .get(at as usize)
+        .is_some_and(|f| f.kind == Kind::Mark && may_show(f))
+    {
         at += 1;
     }
     (id, at)

@@ -18,14 +18,26 @@ pub fn primary(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
 }
 
 fn current(s: &State, epoch: u8) -> LogId {
-    LogId { epoch, index: s.procs[epoch as usize].cur }
+    LogId {
+        epoch,
+        index: s.procs[epoch as usize].cur,
+    }
 }
 
 /// Flushes that have not resolved Ok.
 fn in_flight(s: &State, epoch: u8) -> u8 {
     let p = &s.procs[epoch as usize];
-    let waiting = s.log(LogId { epoch, index: p.ack_log }).len - p.ack_off;
-    if p.ack_log == p.cur { waiting } else { waiting + s.log(current(s, epoch)).len }
+    let waiting =
+        s.log(LogId {
+            epoch,
+            index: p.ack_log,
+        })
+        .len - p.ack_off;
+    if p.ack_log == p.cur {
+        waiting
+    } else {
+        waiting + s.log(current(s, epoch)).len
+    }
 }
 
 /// Whether the current log's header is Ok.
@@ -38,12 +50,26 @@ pub fn header_ok(s: &State, epoch: u8) -> bool {
 fn flush(m: &Model, next: &mut State, epoch: u8, kind: Kind, value: u8) {
     let p = next.procs[epoch as usize];
     let known = if p.ack_log == p.cur { p.ack_off } else { 0 };
-    let log = next.log_mut(LogId { epoch, index: p.cur });
+    let log = next.log_mut(LogId {
+        epoch,
+        index: p.cur,
+    });
     // `durable` counts only what resolved Ok.
     let counts_ok = m.has(Protection::DurableCountsOk);
-    let (durable, durable_offset) = if counts_ok { (p.acked, known) } else { (p.end, log.len) };
+    let (durable, durable_offset) = if counts_ok {
+        (p.acked, known)
+    } else {
+        (p.end, log.len)
+    };
     let bytes = Bytes::Unflushed;
-    log.push(Frame { kind, seq: p.end, value, durable, durable_offset, bytes });
+    log.push(Frame {
+        kind,
+        seq: p.end,
+        value,
+        durable,
+        durable_offset,
+        bytes,
+    });
 }
 
 fn append(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
@@ -61,7 +87,7 @@ fn append(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     let seq = p.end;
     p.history.0[seq as usize] = epoch;
     p.end += 1;
-    out.go(Step::Append { epoch, seq }, next);
+    out.go(Step::Append(epoch, seq), next);
 }
 
 /// The idle mark and the heartbeat: all is Ok, and says so.
@@ -80,15 +106,23 @@ fn mark(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
 /// A flush resolves Ok, perhaps long after, and the world is told.
 fn acknowledge(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     let p = &s.procs[epoch as usize];
-    let id = LogId { epoch, index: p.ack_log };
-    let waiting = s.log(id).frames().iter().enumerate().skip(p.ack_off as usize);
+    let id = LogId {
+        epoch,
+        index: p.ack_log,
+    };
+    let waiting = s
+        .log(id)
+        .frames()
+        .iter()
+        .enumerate()
+        .skip(p.ack_off as usize);
     let in_order = m.has(Protection::AcksInOrder);
     for (frame, f) in waiting.take(if in_order { 1 } else { usize::MAX }) {
         if f.bytes != Bytes::Durable {
             continue;
         }
         let mut next = *s;
-        let step = Step::Acknowledge { log: id, frame: frame as u8 };
+        let step = Step::Acknowledge(id, frame as u8);
         let p = &mut next.procs[epoch as usize];
         p.ack_off = frame as u8 + 1;
         if p.ack_off == s.log(id).len && p.ack_log < p.cur {
@@ -111,10 +145,10 @@ fn tell(next: &mut State, epoch: u8, f: &Frame) -> Option<Broken> {
     let seq = f.seq;
     let kept = &mut next.kept.0[seq as usize];
     if *kept != 0 && *kept != f.value {
-        return Some(Broken::Contradicted { seq });
+        return Some(Broken::Contradicted(seq));
     }
     if next.top > epoch && *kept == 0 {
-        return Some(Broken::FencedAck { seq });
+        return Some(Broken::FencedAck(seq));
     }
     *kept = f.value;
     None
@@ -123,7 +157,10 @@ fn tell(next: &mut State, epoch: u8, f: &Frame) -> Option<Broken> {
 /// Creates the next log ahead, *then* lists epochs.
 fn prepare(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     let p = &s.procs[epoch as usize];
-    let id = LogId { epoch, index: p.cur + 1 };
+    let id = LogId {
+        epoch,
+        index: p.cur + 1,
+    };
     if id.index >= m.bounds.logs || usize::from(id.index) >= MAX_LOGS {
         return;
     }
@@ -192,8 +229,13 @@ fn reopen(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     // The writer is poisoned: no late Ok of it counts any more.
     next.procs[epoch as usize] = Proc::default();
     let claimed = takeover::claim(&mut next);
-    *next.start_mut(claimed) =
-        Start { published: false, prev, prev_end, d: p.acked, carried_end: p.end };
+    *next.start_mut(claimed) = Start {
+        published: false,
+        prev,
+        prev_end,
+        d: p.acked,
+        carried_end: p.end,
+    };
     next.procs[claimed as usize] = Proc {
         phase: Phase::Claimed,
         own: epoch,

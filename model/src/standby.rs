@@ -23,7 +23,7 @@ fn follow_start(m: &Model, s: &State, start: u8, highest: bool, out: &mut Steps)
     let judge = highest || !m.has(Protection::ListBeforeVerdict);
     let fail = |broken, out: &mut Steps| {
         if judge {
-            out.fail(Step::Follow { start, cursor: s.standby.cursor }, broken);
+            out.fail(Step::Follow(start, s.standby.cursor), broken);
         }
     };
     let mut there = [false; MAX_LOGS];
@@ -34,19 +34,25 @@ fn follow_start(m: &Model, s: &State, start: u8, highest: bool, out: &mut Steps)
         Ok(walk) => walk,
         Err(broken) => return fail(broken, out),
     };
-    read::read_open(s, start, there, false, &mut |open| {
-        match open.and_then(|open| apply(m, s, start, walk.as_ref(), &open)) {
-            Ok(next) if next != *s => {
-                out.go(Step::Follow { start, cursor: next.standby.cursor }, next);
-            }
-            Ok(_) => {}
-            Err(broken) => fail(broken, out),
+    read::read_open(s, start, there, false, &mut |open| match open
+        .and_then(|open| apply(m, s, start, walk.as_ref(), &open))
+    {
+        Ok(next) if next != *s => {
+            out.go(Step::Follow(start, next.standby.cursor), next);
         }
+        Ok(_) => {}
+        Err(broken) => fail(broken, out),
     });
 }
 
 /// Applies what one read found.
-fn apply(m: &Model, s: &State, start: u8, walk: Option<&Walk>, open: &Open) -> Result<State, Broken> {
+fn apply(
+    m: &Model,
+    s: &State,
+    start: u8,
+    walk: Option<&Walk>,
+    open: &Open,
+) -> Result<State, Broken> {
     let mut next = *s;
     let first = walk.map_or(open.first, |w| w.first);
     let mut cursor = s.standby.cursor;
@@ -57,22 +63,34 @@ fn apply(m: &Model, s: &State, start: u8, walk: Option<&Walk>, open: &Open) -> R
     if first > cursor {
         return Err(Broken::FalseCorrupt("logs and checkpoints leave a gap"));
     }
-    let bound = if m.has(Protection::FollowDurableOnly) { open.durable } else { open.end };
-    for seq in cursor..bound {
+    let bound = if m.has(Protection::FollowDurableOnly) {
+        open.durable
+    } else {
+        open.end
+    };
+    while cursor < bound {
+        let seq = cursor;
         let i = usize::from(seq);
         let of_walk = walk.map_or(0, |w| w.history.0[i]);
-        let found = if open.history.0[i] == 0 { of_walk } else { open.history.0[i] };
+        let found = if open.history.0[i] == 0 {
+            of_walk
+        } else {
+            open.history.0[i]
+        };
         if found == 0 {
             return Err(Broken::FalseCorrupt("the row of entries has a gap"));
         }
         let kept = &mut next.kept.0[i];
         if *kept != 0 && *kept != found {
-            return Err(Broken::Contradicted { seq });
+            return Err(Broken::Contradicted(seq));
         }
         *kept = found;
-        cursor = seq + 1;
+        cursor += 1;
     }
-    next.standby = Standby { cursor, seen: start.max(s.standby.seen) };
+    next.standby = Standby {
+        cursor,
+        seen: start.max(s.standby.seen),
+    };
     Ok(next)
 }
 
@@ -87,19 +105,36 @@ pub fn checkpoint_of_primary(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
 pub fn checkpoint_of_standby(m: &Model, s: &State, out: &mut Steps) {
     let Standby { cursor, seen } = s.standby;
     if cursor > 0 {
-        write(m, s, 0, Checkpoint { next: cursor, epoch: seen }, out);
+        write(
+            m,
+            s,
+            0,
+            Checkpoint {
+                next: cursor,
+                epoch: seen,
+            },
+            out,
+        );
     }
 }
 
 /// Its content is what the writer was told or has applied, so it agrees with the ghost.
 fn write(m: &Model, s: &State, by: u8, c: Checkpoint, out: &mut Steps) {
-    let Checkpoints { newest, older, written } = s.checkpoints;
+    let Checkpoints {
+        newest,
+        older,
+        written,
+    } = s.checkpoints;
     // A checkpoint below the two that are kept changes nothing.
     if written >= m.bounds.checkpoints || c == newest || c <= older {
         return;
     }
     let mut next = *s;
     let pair = if c > newest { (c, newest) } else { (newest, c) };
-    next.checkpoints = Checkpoints { newest: pair.0, older: pair.1, written: written + 1 };
-    out.go(Step::Checkpoint { by, next: c.next }, next);
+    next.checkpoints = Checkpoints {
+        newest: pair.0,
+        older: pair.1,
+        written: written + 1,
+    };
+    out.go(Step::Checkpoint(by, c.next), next);
 }

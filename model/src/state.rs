@@ -65,7 +65,14 @@ impl Default for Frame {
     fn default() -> Self {
         let kind = Kind::Header;
         let bytes = Bytes::Unflushed;
-        Frame { kind, seq: 0, value: 0, durable: 0, durable_offset: 0, bytes }
+        Frame {
+            kind,
+            seq: 0,
+            value: 0,
+            durable: 0,
+            durable_offset: 0,
+            bytes,
+        }
     }
 }
 
@@ -103,7 +110,13 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         let frames = [Frame::default(); MAX_FRAMES];
-        Log { life: Life::Absent, fenced: false, limit: NO_LIMIT, len: 0, frames }
+        Log {
+            life: Life::Absent,
+            fenced: false,
+            limit: NO_LIMIT,
+            len: 0,
+            frames,
+        }
     }
 }
 
@@ -217,6 +230,8 @@ pub struct Proc {
     pub own: u8,
     /// The logs it saw, one bit each ([`log_bit`]).
     pub listed: u16,
+    /// The newest checkpoint it listed with the logs (only in a mutant; else it lists them later).
+    pub checkpoint: u8,
     /// Next sequence number to give.
     pub end: u8,
     /// Its acknowledged cursor.
@@ -314,7 +329,10 @@ impl State {
 
     /// The highest published start, 0 if none.
     pub fn highest_start(&self) -> u8 {
-        (1..=self.claimed).rev().find(|&e| self.start(e).published).unwrap_or(0)
+        (1..=self.claimed)
+            .rev()
+            .find(|&e| self.start(e).published)
+            .unwrap_or(0)
     }
 
     /// Names of all logs an epoch can have.

@@ -20,8 +20,8 @@ pub enum Step {
     ListAgain(u8),
     /// The candidate reads what looks corrupt, lists epochs, finds a higher one and stands down.
     StandDown(u8),
-    /// The candidate has read everything: D and end.
-    Recover { epoch: u8, d: u8, end: u8 },
+    /// The candidate of an epoch has read everything: D and end.
+    Recover(u8, u8, u8),
     /// The candidate creates its first log.
     CreateLog(u8),
     /// The candidate writes header and undecided entries, and waits for Ok.
@@ -30,12 +30,12 @@ pub enum Step {
     PublishStart(u8),
     /// The candidate's epoch is the highest: it serves.
     ConfirmEpoch(u8),
-    /// The primary appends an entry and flushes it.
-    Append { epoch: u8, seq: u8 },
+    /// The primary of an epoch appends the entry of this number and flushes it.
+    Append(u8, u8),
     /// The primary flushes a mark.
     Mark(u8),
-    /// The primary acknowledges one more frame of this log.
-    Acknowledge { log: LogId, frame: u8 },
+    /// The writer of this log acknowledges this frame.
+    Acknowledge(LogId, u8),
     /// The primary creates its next log ahead.
     PrepareCreate(LogId),
     /// The answer to that was lost: the primary deletes the log, to create it again.
@@ -46,16 +46,16 @@ pub enum Step {
     Roll(LogId),
     /// The primary takes over from itself: claims the second epoch.
     Reopen(u8, u8),
-    /// The standby applies along this start, up to the cursor.
-    Follow { start: u8, cursor: u8 },
-    /// The primary of an epoch, or the standby (0), writes a checkpoint.
-    Checkpoint { by: u8, next: u8 },
+    /// The standby has read along this start and applied all below the second number.
+    Follow(u8, u8),
+    /// The primary of an epoch, or the standby (0), writes a checkpoint of all below the second.
+    Checkpoint(u8, u8),
     /// The primary of an epoch deletes a log.
     Trim(u8, LogId),
     /// The process of an epoch crashes.
     ProcessCrash(u8),
-    /// A flush becomes durable.
-    FlushLands { log: LogId, frame: u8 },
+    /// This frame of this log becomes durable.
+    FlushLands(LogId, u8),
     /// The storage crashes; of the unflushed frames it keeps those with a bit.
     StorageCrash(u32),
 }
@@ -70,36 +70,43 @@ impl fmt::Display for Step {
             Step::FenceLogs(n, log) => write!(f, "{n}: fence_logs: {log}"),
             Step::ListAgain(n) => write!(f, "{n}: a log is gone: lists again"),
             Step::StandDown(n) => write!(f, "{n}: finds a higher epoch, stands down"),
-            Step::Recover { epoch, d, end } => write!(f, "{epoch}: recover: D {d}, end {end}"),
+            Step::Recover(epoch, d, end) => write!(f, "{epoch}: recover: D {d}, end {end}"),
             Step::CreateLog(n) => write!(f, "{n}: create_log: log/{n}-0"),
             Step::CarryOver(n) => write!(f, "{n}: carry_over"),
             Step::PublishStart(n) => write!(f, "{n}: publish_start"),
             Step::ConfirmEpoch(n) => write!(f, "{n}: confirm_epoch: serves"),
-            Step::Append { epoch, seq } => write!(f, "{epoch}: append, flush: entry {seq}"),
+            Step::Append(epoch, seq) => write!(f, "{epoch}: append, flush: entry {seq}"),
             Step::Mark(n) => write!(f, "{n}: mark"),
-            Step::Acknowledge { log, frame } => {
+            Step::Acknowledge(log, frame) => {
                 write!(f, "{}: acknowledge: frame {frame} of {log}", log.epoch)
             }
             Step::PrepareCreate(log) => write!(f, "{}: prepare: creates {log}", log.epoch),
             Step::PrepareAgain(log) => {
-                write!(f, "{}: prepare: no answer, deletes {log} to create it again", log.epoch)
+                write!(
+                    f,
+                    "{}: prepare: no answer, deletes {log} to create it again",
+                    log.epoch
+                )
             }
             Step::PrepareConfirm(log) => write!(f, "{}: prepare: lists epochs", log.epoch),
             Step::Roll(log) => write!(f, "{}: roll: to {log}", log.epoch),
             Step::Reopen(own, n) => write!(f, "{own}: reopen: claims {n}"),
-            Step::Follow { start, cursor } => {
+            Step::Follow(start, cursor) => {
                 write!(f, "standby: follow: start {start}, applied below {cursor}")
             }
-            Step::Checkpoint { by: 0, next } => write!(f, "standby: checkpoint: below {next}"),
-            Step::Checkpoint { by, next } => write!(f, "{by}: checkpoint: below {next}"),
+            Step::Checkpoint(0, next) => write!(f, "standby: checkpoint: below {next}"),
+            Step::Checkpoint(by, next) => write!(f, "{by}: checkpoint: below {next}"),
             Step::Trim(n, log) => write!(f, "{n}: trim: deletes {log}"),
             Step::ProcessCrash(n) => write!(f, "{n}: crashes"),
-            Step::FlushLands { log, frame } => {
+            Step::FlushLands(log, frame) => {
                 write!(f, "storage: frame {frame} of {log} is durable")
             }
             Step::StorageCrash(0) => write!(f, "storage: crash, all unflushed frames are lost"),
             Step::StorageCrash(kept) => {
-                write!(f, "storage: crash, of the unflushed frames these stay: {kept:b}")
+                write!(
+                    f,
+                    "storage: crash, of the unflushed frames these stay: {kept:b}"
+                )
             }
         }
     }
@@ -114,12 +121,12 @@ impl fmt::Display for LogId {
 /// What must never happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Broken {
-    /// A primary serves, but lacks this entry that the world was told of.
-    Lost { seq: u8 },
+    /// A primary serves, but lacks the entry of this number that the world was told of.
+    Lost(u8),
     /// The world was told two different things about this entry.
-    Contradicted { seq: u8 },
+    Contradicted(u8),
     /// A fenced primary acknowledges this entry, which its successor does not have.
-    FencedAck { seq: u8 },
+    FencedAck(u8),
     /// Nothing has rotted, but a reader says "corrupt".
     FalseCorrupt(&'static str),
 }
@@ -127,10 +134,13 @@ pub enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Broken::Lost { seq } => write!(f, "entry {seq} is lost"),
-            Broken::Contradicted { seq } => write!(f, "entry {seq} is contradicted"),
-            Broken::FencedAck { seq } => {
-                write!(f, "entry {seq} is acknowledged, and the successor does not have it")
+            Broken::Lost(seq) => write!(f, "entry {seq} is lost"),
+            Broken::Contradicted(seq) => write!(f, "entry {seq} is contradicted"),
+            Broken::FencedAck(seq) => {
+                write!(
+                    f,
+                    "entry {seq} is acknowledged, and the successor does not have it"
+                )
             }
             Broken::FalseCorrupt(why) => write!(f, "falsely corrupt: {why}"),
         }
@@ -163,7 +173,12 @@ pub fn steps(m: &Model, s: &State, out: &mut Steps) {
     // Between `recover` and `publish_start` a candidate touches only its own log, which nobody
     // reads before the start is published. So these steps commute with all others, and looking
     // at one order of them is enough.
-    let hidden = |p: &&u8| matches!(s.procs[**p as usize].phase, Phase::Recovered | Phase::FirstLog);
+    let hidden = |p: &&u8| {
+        matches!(
+            s.procs[**p as usize].phase,
+            Phase::Recovered | Phase::FirstLog
+        )
+    };
     let epochs: [u8; 4] = [1, 2, 3, 4];
     if let Some(&epoch) = epochs.iter().find(hidden) {
         takeover::candidate(m, s, epoch, out);

@@ -22,13 +22,17 @@ fn log_lands(m: &Model, s: &State, id: LogId, out: &mut Steps) {
     let log = s.log(id);
     let stopped = log.fenced && m.has(Protection::FenceStopsFlushes);
     // The mutant lets a flush that began before the fence resolve after it.
-    let bound = if stopped { 0 } else { usize::from(log.len.min(log.limit)) };
+    let bound = if stopped {
+        0
+    } else {
+        usize::from(log.len.min(log.limit))
+    };
     let waiting = log.frames().iter().take(bound).enumerate();
     let waiting = waiting.filter(|(_, f)| f.bytes == Bytes::Unflushed);
     for (frame, _) in waiting.take(if m.bounds.any_order { MAX_FRAMES } else { 1 }) {
         let mut next = *s;
         next.log_mut(id).frames[frame].bytes = Bytes::Durable;
-        out.go(Step::FlushLands { log: id, frame: frame as u8 }, next);
+        out.go(Step::FlushLands(id, frame as u8), next);
     }
 }
 
@@ -40,7 +44,11 @@ pub fn crash(m: &Model, s: &State, out: &mut Steps) {
     let mut unflushed = Vec::new();
     for id in (1..=s.claimed).flat_map(State::names) {
         let frames = s.log(id).frames().iter().enumerate();
-        unflushed.extend(frames.filter(|(_, f)| f.bytes == Bytes::Unflushed).map(|(i, _)| (id, i)));
+        unflushed.extend(
+            frames
+                .filter(|(_, f)| f.bytes == Bytes::Unflushed)
+                .map(|(i, _)| (id, i)),
+        );
     }
     for kept in 0..1u32 << unflushed.len() {
         let mut next = *s;
@@ -50,7 +58,10 @@ pub fn crash(m: &Model, s: &State, out: &mut Steps) {
             next.log_mut(id).frames[frame].bytes = if stays { Bytes::Kept } else { Bytes::Lost };
         }
         if !m.has(Protection::FenceDurable) {
-            next.logs.iter_mut().flatten().for_each(|log| log.fenced = false);
+            next.logs
+                .iter_mut()
+                .flatten()
+                .for_each(|log| log.fenced = false);
         }
         out.go(Step::StorageCrash(kept), next);
     }

@@ -3,7 +3,8 @@
 use crate::bounds::{Model, Protection};
 use crate::read::{self, Recovered};
 use crate::state::{
-    Bytes, Frame, History, Kind, Life, LogId, MAX_LOGS, Phase, Proc, Start, State, log_bit,
+    Bytes, Checkpoints, Frame, History, Kind, Life, LogId, MAX_LOGS, Phase, Proc, Start, State,
+    log_bit,
 };
 use crate::step::{Broken, Step, Steps};
 
@@ -18,7 +19,10 @@ pub fn claim_epoch(m: &Model, s: &State, out: &mut Steps) {
     if s.claimed < m.bounds.epochs {
         let mut next = *s;
         let epoch = claim(&mut next);
-        next.procs[epoch as usize] = Proc { phase: Phase::Claimed, ..Proc::default() };
+        next.procs[epoch as usize] = Proc {
+            phase: Phase::Claimed,
+            ..Proc::default()
+        };
         if !m.has(Protection::ClaimBeforeLists) {
             next.procs[epoch as usize] = next.procs[0];
             next.procs[0] = Proc::default();
@@ -90,6 +94,9 @@ pub fn candidate(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
         Phase::StartsListed => {
             p.listed = present(s, p.head);
             p.phase = Phase::LogsListed;
+            if !m.has(Protection::CheckpointsListedLast) {
+                p.checkpoint = s.checkpoints.newest.next;
+            }
             out.go(Step::ListLogs(epoch), next);
         }
         Phase::LogsListed => {
@@ -168,7 +175,11 @@ fn resolved(s: &State, id: LogId) -> u8 {
     if writer.phase == Phase::Serving && writer.ack_log == id.index {
         return writer.ack_off;
     }
-    s.log(id).frames().iter().take_while(|f| f.bytes == Bytes::Durable).count() as u8
+    s.log(id)
+        .frames()
+        .iter()
+        .take_while(|f| f.bytes == Bytes::Durable)
+        .count() as u8
 }
 
 /// Back to step 2.
@@ -178,6 +189,7 @@ fn list_again(s: &State, epoch: u8, out: &mut Steps) {
     p.phase = Phase::Claimed;
     p.head = 0;
     p.listed = 0;
+    p.checkpoint = 0;
     out.go(Step::ListAgain(epoch), next);
 }
 
@@ -196,13 +208,38 @@ fn recover(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     for id in State::names(p.head) {
         listed[id.index as usize] = p.listed & log_bit(id) != 0;
     }
-    read::recover(m, s, p.head, listed, &mut |read| match read {
-        Ok(Recovered { mut history, mut end, d, cut: (prev, prev_end) }) => {
+    // Loading newest or older: either must do. Of the two the mutant knows what it listed early.
+    let Checkpoints { newest, older, .. } = s.checkpoints;
+    let mut cover = if older.next > 0 {
+        older.next
+    } else {
+        newest.next
+    };
+    if !m.has(Protection::CheckpointsListedLast) {
+        if p.checkpoint != 0 && p.checkpoint < cover {
+            // Deleted since, behind two newer ones.
+            return list_again(s, epoch, out);
+        }
+        cover = p.checkpoint;
+    }
+    read::recover(m, s, p.head, listed, cover, &mut |read| match read {
+        Ok(Recovered {
+            mut history,
+            mut end,
+            d,
+            cut: (prev, prev_end),
+        }) => {
             if p.own != 0 {
                 // All that is not decided comes from memory, at the same numbers.
                 (history, end) = (p.history, p.end);
             }
-            let start = Start { published: false, prev, prev_end, d, carried_end: end };
+            let start = Start {
+                published: false,
+                prev,
+                prev_end,
+                d,
+                carried_end: end,
+            };
             recovered(s, epoch, start, history, out);
         }
         Err(broken) => verdict(m, s, epoch, broken, out),
@@ -218,7 +255,7 @@ fn verdict(m: &Model, s: &State, epoch: u8, broken: Broken, out: &mut Steps) {
         out.go(Step::StandDown(epoch), next);
         return;
     }
-    out.fail(Step::Recover { epoch, d: 0, end: 0 }, broken);
+    out.fail(Step::Recover(epoch, 0, 0), broken);
 }
 
 fn recovered(s: &State, epoch: u8, start: Start, history: History, out: &mut Steps) {
@@ -226,9 +263,14 @@ fn recovered(s: &State, epoch: u8, start: Start, history: History, out: &mut Ste
     *next.start_mut(epoch) = start;
     let end = start.carried_end;
     let own = s.procs[epoch as usize].own;
-    next.procs[epoch as usize] =
-        Proc { phase: Phase::Recovered, own, end, history, ..Proc::default() };
-    out.go(Step::Recover { epoch, d: start.d, end }, next);
+    next.procs[epoch as usize] = Proc {
+        phase: Phase::Recovered,
+        own,
+        end,
+        history,
+        ..Proc::default()
+    };
+    out.go(Step::Recover(epoch, start.d, end), next);
 }
 
 /// Step 5: header and undecided entries, all Ok.
@@ -238,8 +280,16 @@ fn carry_over(m: &Model, next: &mut State, epoch: u8) {
     next.procs[epoch as usize].phase = Phase::Carried;
     next.procs[epoch as usize].own = 0;
     let later = !m.has(Protection::StartAfterFlush);
-    let bytes = if later { Bytes::Unflushed } else { Bytes::Durable };
-    let durable = if m.has(Protection::HeaderSaysD) { start.d } else { start.carried_end };
+    let bytes = if later {
+        Bytes::Unflushed
+    } else {
+        Bytes::Durable
+    };
+    let durable = if m.has(Protection::HeaderSaysD) {
+        start.d
+    } else {
+        start.carried_end
+    };
     let header = Frame {
         kind: Kind::Header,
         seq: start.d,
@@ -254,7 +304,14 @@ fn carry_over(m: &Model, next: &mut State, epoch: u8) {
         let value = history.0[seq as usize];
         let durable = start.d;
         let kind = Kind::Entry;
-        log.push(Frame { kind, seq, value, durable, durable_offset: 1, bytes });
+        log.push(Frame {
+            kind,
+            seq,
+            value,
+            durable,
+            durable_offset: 1,
+            bytes,
+        });
     }
 }
 
@@ -270,7 +327,10 @@ fn publish_start(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     // With a higher epoch in sight it will stop at step 7.
     next.procs[epoch as usize] = match s.claimed > epoch {
         true => Proc::default(),
-        false => Proc { phase: Phase::Published, ..next.procs[epoch as usize] },
+        false => Proc {
+            phase: Phase::Published,
+            ..next.procs[epoch as usize]
+        },
     };
     out.go(step, next);
 }
@@ -288,10 +348,10 @@ fn serve(mut next: State, epoch: u8, step: Step, out: &mut Steps) {
     for (seq, (&mine, kept)) in p.history.0.iter().zip(&mut next.kept.0).enumerate() {
         let seq = seq as u8;
         if *kept != 0 && mine == 0 {
-            return out.fail(step, Broken::Lost { seq });
+            return out.fail(step, Broken::Lost(seq));
         }
         if *kept != 0 && mine != *kept {
-            return out.fail(step, Broken::Contradicted { seq });
+            return out.fail(step, Broken::Contradicted(seq));
         }
         *kept = mine;
     }

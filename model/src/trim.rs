@@ -28,12 +28,18 @@ pub fn trim(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
 fn chain(m: &Model, s: &State, epoch: u8) -> Vec<LogId> {
     let whole = m.has(Protection::WholeChainKnown);
     let mut names = Vec::new();
-    let mut id = LogId { epoch, index: s.procs[epoch as usize].cur };
+    let mut id = LogId {
+        epoch,
+        index: s.procs[epoch as usize].cur,
+    };
     while id.epoch != 0 && (whole || s.log(id).life == Life::Present) {
         names.push(id);
         id = match id.index {
             0 => s.start(id.epoch).prev,
-            _ => LogId { index: id.index - 1, ..id },
+            _ => LogId {
+                index: id.index - 1,
+                ..id
+            },
         };
     }
     names
@@ -50,7 +56,10 @@ fn replaced(m: &Model, s: &State, successor: &Log) -> bool {
 /// The oldest log of the chain goes when its successor on the chain begins at or below the older
 /// checkpoint.
 fn trim_oldest(m: &Model, s: &State, epoch: u8, chain: &[LogId], out: &mut Steps) {
-    let left = chain.iter().take_while(|id| s.log(**id).life == Life::Present).count();
+    let left = chain
+        .iter()
+        .take_while(|id| s.log(**id).life == Life::Present)
+        .count();
     match &chain[..left] {
         [.., successor, oldest] if replaced(m, s, s.log(*successor)) => {
             delete(m, s, epoch, *oldest, out);
