@@ -29,6 +29,11 @@ pub struct Bounds {
     /// Whether a process that crashes does so in a step of its own, which forgets its memory. A
     /// process that never steps again is the same to all others, so this only adds states.
     pub process_crashes: bool,
+    /// Whether a start may be seen before its commit has returned, by one listing and not by
+    /// the next.
+    pub pending_starts: bool,
+    /// Whether a storage crash may bring names of deleted logs back, without their bytes.
+    pub names_return: bool,
     /// Storage crashes at most.
     pub store_crashes: u8,
     /// Whether flushes become durable in any order, instead of in theirs. Reads do not tell the
@@ -63,6 +68,8 @@ impl fmt::Display for Bounds {
             (self.trim, "trim"),
             (self.reopen, "reopen"),
             (self.lost_answers, "lost answers"),
+            (self.pending_starts, "pending starts"),
+            (self.names_return, "names return"),
             (self.process_crashes, "process crashes"),
             (self.any_order, "any order"),
         ];
@@ -84,6 +91,8 @@ pub const BASE: Bounds = Bounds {
     trim: false,
     reopen: false,
     lost_answers: false,
+    pending_starts: false,
+    names_return: false,
     process_crashes: false,
     store_crashes: 0,
     any_order: false,
@@ -140,6 +149,8 @@ pub enum Protection {
     HeaderBeforeEntries,
     /// `reopen` carries entries from memory only over its own start.
     ReopenOverOwnStart,
+    /// Step 6: the start is durable before step 7.
+    StartAwaited,
     /// Step 7: serve only if the own epoch is the highest.
     ConfirmEpoch,
     /// Before a verdict "corrupt" a candidate lists epochs and a follower lists starts: a higher
@@ -148,11 +159,14 @@ pub enum Protection {
     /// Checkpoints are listed (again) after the logs are read: what is gone by then was replaced
     /// before.
     CheckpointsListedLast,
+    /// What is bad in a log whose successor begins at or below the checkpoint is no verdict: the
+    /// log was trimmed, and its name has come back.
+    NoVerdictBehindCheckpoint,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 27] = [
+    pub const ALL: [Protection; 29] = [
         Protection::LogsListedAfterStarts,
         Protection::StartAfterFlush,
         Protection::LateListOfPrepare,
@@ -177,9 +191,11 @@ impl Protection {
         Protection::DrainBeforeRoll,
         Protection::HeaderBeforeEntries,
         Protection::ReopenOverOwnStart,
+        Protection::StartAwaited,
         Protection::ConfirmEpoch,
         Protection::ListBeforeVerdict,
         Protection::CheckpointsListedLast,
+        Protection::NoVerdictBehindCheckpoint,
     ];
 }
 

@@ -56,6 +56,15 @@ pub const SMALL: &[Config] = &[
     ),
     config("four-epochs", FOUR),
     config(
+        "pending-starts",
+        Bounds {
+            pending_starts: true,
+            standby: true,
+            reopen: true,
+            ..MARK
+        },
+    ),
+    config(
         "follow",
         Bounds {
             standby: true,
@@ -147,6 +156,16 @@ pub const SMALL: &[Config] = &[
             ..ROLL
         },
     ),
+    config(
+        "names-return",
+        Bounds {
+            store_crashes: 1,
+            names_return: true,
+            standby: true,
+            reopen: true,
+            ..TRIM
+        },
+    ),
 ];
 
 /// Those for a long run.
@@ -160,17 +179,34 @@ pub const LARGE: &[Config] = &[
         },
     ),
     config(
+        "trim-three-entries",
+        Bounds {
+            entries: 3,
+            standby: true,
+            reopen: true,
+            ..TRIM
+        },
+    ),
+    config(
         "four-epochs-marks",
         Bounds {
             marks: true,
             ..FOUR
         },
     ),
-    config("four-epochs-roll", Bounds { logs: 2, ..FOUR }),
+    config(
+        "four-epochs-roll",
+        Bounds {
+            logs: 2,
+            reopen: true,
+            ..FOUR
+        },
+    ),
     config(
         "four-epochs-follow",
         Bounds {
             standby: true,
+            reopen: true,
             ..FOUR
         },
     ),
@@ -179,6 +215,14 @@ pub const LARGE: &[Config] = &[
         Bounds {
             trim: true,
             checkpoints: 2,
+            reopen: true,
+            ..FOUR
+        },
+    ),
+    config(
+        "four-epochs-pending",
+        Bounds {
+            pending_starts: true,
             reopen: true,
             ..FOUR
         },
@@ -202,9 +246,16 @@ pub const LARGE: &[Config] = &[
     config(
         "roll-marks",
         Bounds {
-            entries: 2,
             marks: true,
             any_order: true,
+            ..ROLL
+        },
+    ),
+    config(
+        "roll-marks-reopen",
+        Bounds {
+            marks: true,
+            reopen: true,
             ..ROLL
         },
     ),
@@ -222,7 +273,7 @@ pub const LARGE: &[Config] = &[
         Bounds {
             entries: 3,
             in_flight: 3,
-            reopen: true,
+            any_order: true,
             ..ROLL
         },
     ),
@@ -232,17 +283,27 @@ pub const LARGE: &[Config] = &[
             entries: 3,
             in_flight: 3,
             standby: true,
-            ..BASE
+            ..MARK
         },
     ),
     config(
-        "storage-crashes-in-flight",
+        "storage-crashes",
         Bounds {
             entries: 3,
             in_flight: 3,
             store_crashes: 2,
             reopen: true,
-            ..BASE
+            ..ROLL
+        },
+    ),
+    config(
+        "names-return-roll",
+        Bounds {
+            logs: 2,
+            store_crashes: 1,
+            names_return: true,
+            reopen: true,
+            ..TRIM
         },
     ),
     config(
@@ -251,12 +312,14 @@ pub const LARGE: &[Config] = &[
             entries: 1,
             logs: 2,
             standby: true,
-            checkpoints: 1,
+            checkpoints: 2,
             trim: true,
             reopen: true,
             lost_answers: true,
+            pending_starts: true,
             process_crashes: true,
             store_crashes: 1,
+            names_return: true,
             ..BASE
         },
     ),

@@ -2,7 +2,7 @@
 
 use crate::state::{
     Bytes, Checkpoint, Checkpoints, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_PROCS,
-    MAX_SEQ, Phase, Prepared, Proc, Standby, Start, State,
+    MAX_SEQ, Phase, Prepared, Proc, Published, Standby, Start, State,
 };
 
 /// A word that fields are pushed into, lowest bits first.
@@ -136,7 +136,7 @@ fn unpack_proc(bits: u64) -> Proc {
 
 fn pack_start(start: &Start) -> u16 {
     let mut w = Word::default();
-    w.put(start.published, 1);
+    w.put(start.published as u8, 2);
     put_log_id(&mut w, start.prev);
     w.put(start.prev_end, 3)
         .put(start.d, 3)
@@ -150,7 +150,11 @@ fn unpack_start(bits: u16) -> Start {
         used: 0,
     };
     Start {
-        published: w.get(1) == 1,
+        published: match w.get(2) {
+            0 => Published::No,
+            1 => Published::Pending,
+            _ => Published::Yes,
+        },
         prev: get_log_id(w),
         prev_end: w.small(3),
         d: w.small(3),

@@ -56,7 +56,7 @@ const fn mutant(name: &'static str, without: Protection, bounds: Bounds) -> Muta
 }
 
 /// All mutants.
-pub const MUTANTS: [Mutant; 27] = [
+pub const MUTANTS: [Mutant; 29] = [
     mutant("list-after-start", Protection::LogsListedAfterStarts, ROLL),
     mutant("start-after-flush", Protection::StartAfterFlush, BASE),
     mutant("early-list-of-roller", Protection::LateListOfPrepare, ROLL),
@@ -140,5 +140,22 @@ pub const MUTANTS: [Mutant; 27] = [
         "checkpoints-listed-first",
         Protection::CheckpointsListedLast,
         Bounds { logs: 2, ..TRIM },
+    ),
+    mutant(
+        "start-not-awaited",
+        Protection::StartAwaited,
+        Bounds {
+            pending_starts: true,
+            ..BASE
+        },
+    ),
+    mutant(
+        "verdict-behind-checkpoint",
+        Protection::NoVerdictBehindCheckpoint,
+        Bounds {
+            names_return: true,
+            store_crashes: 1,
+            ..TRIM
+        },
     ),
 ];

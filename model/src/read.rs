@@ -48,8 +48,9 @@ pub struct Walk {
     pub first: u8,
 }
 
-/// Walks from a start's first log back along `prev`, until a log is missing.
-pub fn walk_back(s: &State, start: u8) -> Result<Walk, Broken> {
+/// Walks from a start's first log back along `prev`, until a log is missing. What is bad behind
+/// the checkpoint counts as missing.
+pub fn walk_back(m: &Model, s: &State, start: u8) -> Result<Walk, Broken> {
     let mut walk = Walk {
         history: History::default(),
         first: s.start(start).d,
@@ -65,6 +66,9 @@ pub fn walk_back(s: &State, start: u8) -> Result<Walk, Broken> {
             }
             let frames = below_limit(log);
             if frames.len() < end || frames[..end].iter().any(may_miss) {
+                if behind_checkpoint(m, s, walk.first) {
+                    return Ok(walk);
+                }
                 return Err(Broken::FalseCorrupt("a frame of a closed log is missing"));
             }
             for f in frames[..end].iter().filter(|f| f.kind == Kind::Entry) {
@@ -83,6 +87,27 @@ pub fn walk_back(s: &State, start: u8) -> Result<Walk, Broken> {
     } else {
         Err(Broken::FalseCorrupt("the first log is missing"))
     }
+}
+
+/// Whether a log with this first sequence number in its successor has been replaced.
+fn behind_checkpoint(m: &Model, s: &State, first: u8) -> bool {
+    m.has(Protection::NoVerdictBehindCheckpoint) && first <= s.covered()
+}
+
+/// The oldest log that is left of the head epoch, among those listed.
+pub fn oldest(m: &Model, s: &State, epoch: u8, listed: &[bool; MAX_LOGS]) -> Result<LogId, Broken> {
+    let mut broken = None;
+    for id in State::names(epoch).filter(|id| listed[id.index as usize]) {
+        let header = below_limit(s.log(id)).first().filter(|h| !may_miss(h));
+        // Behind a bad one only a log that begins behind the checkpoint will do.
+        if header.is_some_and(|h| broken.is_none() || behind_checkpoint(m, s, h.seq)) {
+            return Ok(id);
+        }
+        broken = Some(Broken::FalseCorrupt(
+            "the header of the oldest log left is missing",
+        ));
+    }
+    Err(broken.unwrap_or(Broken::FalseCorrupt("no log of the head epoch is left")))
 }
 
 /// What was read of the open logs of the head epoch, in contiguous valid frames.
@@ -127,42 +152,25 @@ impl Open {
 /// How one read of the open logs ends.
 pub type Outcome<'a> = dyn FnMut(Result<Open, Broken>) + 'a;
 
-/// Reads the open logs of an epoch from the first of `listed` on, every way it may turn out.
-/// A recovery judges the tail; a follower of a live log does not.
+/// Reads the open logs of an epoch from the [`oldest`] on, every way it may turn out. A recovery
+/// judges the tail; a follower of a live log does not.
 pub fn read_open(
     s: &State,
-    epoch: u8,
+    oldest: LogId,
     listed: [bool; MAX_LOGS],
     judge: bool,
     out: &mut Outcome<'_>,
 ) {
-    let Some(index) = listed.iter().position(|l| *l) else {
-        out(Err(Broken::FalseCorrupt(
-            "no log of the head epoch is left",
-        )));
-        return;
-    };
-    let id = LogId {
-        epoch,
-        index: index as u8,
-    };
-    let log = s.log(id);
-    if below_limit(log).first().is_none_or(may_miss) {
-        out(Err(Broken::FalseCorrupt(
-            "the header of the oldest log left is missing",
-        )));
-        return;
-    }
-    let first = log.frames[0].seq;
+    let first = s.log(oldest).frames[0].seq;
     let open = Open {
         end: first,
         durable: first,
         history: History::default(),
         first,
         behind: [NONE; MAX_SEQ],
-        header: (id, 1),
+        header: (oldest, 1),
     };
-    Reading { s, listed, judge }.log(id, open, out);
+    Reading { s, listed, judge }.log(oldest, open, out);
 }
 
 struct Reading<'a> {
@@ -245,17 +253,16 @@ pub fn recover(
     cover: u8,
     out: &mut dyn FnMut(Result<Recovered, Broken>),
 ) {
-    let walk = if listed[0] {
-        match walk_back(s, head) {
-            Ok(walk) => Some(walk),
-            Err(broken) => return out(Err(broken)),
-        }
-    } else {
-        None
-    };
-    read_open(s, head, listed, true, &mut |open| {
-        out(open.and_then(|open| judge(m, s, head, cover, walk.as_ref(), &open)));
+    let found = oldest(m, s, head, &listed).and_then(|id| {
+        let walk = (id.index == 0).then(|| walk_back(m, s, head));
+        Ok((id, walk.transpose()?))
     });
+    match found {
+        Err(broken) => out(Err(broken)),
+        Ok((id, walk)) => read_open(s, id, listed, true, &mut |open| {
+            out(open.and_then(|open| judge(m, s, head, cover, walk.as_ref(), &open)));
+        }),
+    }
 }
 
 /// Lays checkpoint, walk and open logs together.

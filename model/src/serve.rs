@@ -2,7 +2,7 @@
 
 use crate::bounds::{Model, Protection};
 use crate::state::{
-    Bytes, Frame, Kind, Life, LogId, MAX_LOGS, Phase, Prepared, Proc, Start, State,
+    Bytes, Frame, Kind, Life, LogId, MAX_LOGS, Phase, Prepared, Proc, Published, Start, State,
 };
 use crate::step::{Broken, Step, Steps};
 use crate::takeover;
@@ -230,7 +230,7 @@ fn reopen(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     next.procs[epoch as usize] = Proc::default();
     let claimed = takeover::claim(&mut next);
     *next.start_mut(claimed) = Start {
-        published: false,
+        published: Published::No,
         prev,
         prev_end,
         d: p.acked,

@@ -8,12 +8,11 @@ use crate::step::{Broken, Step, Steps};
 /// The standby reads on along the highest start, or still along the one it knows.
 pub fn follow(m: &Model, s: &State, out: &mut Steps) {
     let highest = s.highest_start();
-    if highest == 0 {
-        return;
+    for head in s.heads().filter(|&head| head != 0) {
+        follow_start(m, s, head, head >= highest, out);
     }
-    follow_start(m, s, highest, true, out);
     let seen = s.standby.seen;
-    if seen != 0 && seen != highest {
+    if seen != 0 && !s.heads().any(|head| head == seen) {
         follow_start(m, s, seen, false, out);
     }
 }
@@ -30,11 +29,15 @@ fn follow_start(m: &Model, s: &State, start: u8, highest: bool, out: &mut Steps)
     for id in State::names(start) {
         there[id.index as usize] = s.log(id).life == Life::Present;
     }
-    let walk = match there[0].then(|| read::walk_back(s, start)).transpose() {
-        Ok(walk) => walk,
+    let found = read::oldest(m, s, start, &there).and_then(|id| {
+        let walk = (id.index == 0).then(|| read::walk_back(m, s, start));
+        Ok((id, walk.transpose()?))
+    });
+    let (oldest, walk) = match found {
+        Ok(found) => found,
         Err(broken) => return fail(broken, out),
     };
-    read::read_open(s, start, there, false, &mut |open| match open
+    read::read_open(s, oldest, there, false, &mut |open| match open
         .and_then(|open| apply(m, s, start, walk.as_ref(), &open))
     {
         Ok(next) if next != *s => {

@@ -147,11 +147,23 @@ pub struct LogId {
     pub index: u8,
 }
 
+/// Whether others see a start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Published {
+    /// Not yet.
+    #[default]
+    No,
+    /// Its commit has not returned: each single listing may show it or not.
+    Pending,
+    /// For good.
+    Yes,
+}
+
 /// The object `start/<epoch>`. Filled when its epoch has recovered, visible when published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// Whether it is visible to others.
-    pub published: bool,
+    pub published: Published,
     /// The log that goes before the first log of this epoch, if any.
     pub prev: LogId,
     /// How many frames of `prev` belong to the chain.
@@ -182,6 +194,8 @@ pub enum Phase {
     FirstLog,
     /// `carry_over` done.
     Carried,
+    /// `publish_start` under way (only if starts may be pending).
+    Publishing,
     /// `publish_start` done, `confirm_epoch` not yet.
     Published,
     /// Past `confirm_epoch`.
@@ -190,7 +204,7 @@ pub enum Phase {
 
 impl Phase {
     /// All phases; each stands at its own number.
-    pub const ALL: [Phase; 10] = [
+    pub const ALL: [Phase; 11] = [
         Phase::Idle,
         Phase::Claimed,
         Phase::LogsListedEarly,
@@ -199,6 +213,7 @@ impl Phase {
         Phase::Recovered,
         Phase::FirstLog,
         Phase::Carried,
+        Phase::Publishing,
         Phase::Published,
         Phase::Serving,
     ];
@@ -331,8 +346,26 @@ impl State {
     pub fn highest_start(&self) -> u8 {
         (1..=self.claimed)
             .rev()
-            .find(|&e| self.start(e).published)
+            .find(|&e| self.start(e).published == Published::Yes)
             .unwrap_or(0)
+    }
+
+    /// Every start that a listing may find to be the highest, 0 if none.
+    pub fn heads(&self) -> impl Iterator<Item = u8> + '_ {
+        let sure = self.highest_start();
+        let pending = |e: &u8| self.start(*e).published == Published::Pending;
+        std::iter::once(sure).chain((sure + 1..=self.claimed).filter(pending))
+    }
+
+    /// Entries below it are in each checkpoint that may be loaded: the newest may turn out to be
+    /// damaged, so the older must do as well.
+    pub fn covered(&self) -> u8 {
+        let Checkpoints { newest, older, .. } = self.checkpoints;
+        if older.next > 0 {
+            older.next
+        } else {
+            newest.next
+        }
     }
 
     /// Names of all logs an epoch can have.

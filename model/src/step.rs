@@ -26,7 +26,9 @@ pub enum Step {
     CreateLog(u8),
     /// The candidate writes header and undecided entries, and waits for Ok.
     CarryOver(u8),
-    /// The candidate publishes its start.
+    /// The commit of the candidate's start has begun; others may see it.
+    StartPending(u8),
+    /// The candidate has published its start.
     PublishStart(u8),
     /// The candidate's epoch is the highest: it serves.
     ConfirmEpoch(u8),
@@ -73,6 +75,7 @@ impl fmt::Display for Step {
             Step::Recover(epoch, d, end) => write!(f, "{epoch}: recover: D {d}, end {end}"),
             Step::CreateLog(n) => write!(f, "{n}: create_log: log/{n}-0"),
             Step::CarryOver(n) => write!(f, "{n}: carry_over"),
+            Step::StartPending(n) => write!(f, "{n}: publish_start: begins"),
             Step::PublishStart(n) => write!(f, "{n}: publish_start"),
             Step::ConfirmEpoch(n) => write!(f, "{n}: confirm_epoch: serves"),
             Step::Append(epoch, seq) => write!(f, "{epoch}: append, flush: entry {seq}"),

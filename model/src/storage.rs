@@ -1,7 +1,7 @@
 //! What the storage does by itself: flushes become durable, and it crashes.
 
 use crate::bounds::{Model, Protection};
-use crate::state::{Bytes, LogId, MAX_FRAMES, Phase, State};
+use crate::state::{Bytes, Life, LogId, MAX_FRAMES, Phase, State};
 use crate::step::{Step, Steps};
 
 /// A flush becomes durable, if no fence forbids it. A flush that nobody waits for any more need
@@ -62,6 +62,28 @@ pub fn crash(m: &Model, s: &State, out: &mut Steps) {
                 .iter_mut()
                 .flatten()
                 .for_each(|log| log.fenced = false);
+        }
+        names_return(m, &next, kept, out);
+    }
+}
+
+/// After a crash any of the deleted names may be there again, without their bytes.
+fn names_return(m: &Model, s: &State, kept: u32, out: &mut Steps) {
+    let mut deleted = Vec::new();
+    if m.bounds.names_return {
+        let names = (1..=s.claimed).flat_map(State::names);
+        deleted.extend(names.filter(|id| s.log(*id).life == Life::Deleted));
+    }
+    for back in 0..1u32 << deleted.len() {
+        let mut next = *s;
+        for (_, &id) in deleted
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| back >> bit & 1 == 1)
+        {
+            let log = next.log_mut(id);
+            log.life = Life::Present;
+            log.limit = 0;
         }
         out.go(Step::StorageCrash(kept), next);
     }

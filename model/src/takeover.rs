@@ -3,7 +3,7 @@
 use crate::bounds::{Model, Protection};
 use crate::read::{self, Recovered};
 use crate::state::{
-    Bytes, Checkpoints, Frame, History, Kind, Life, LogId, MAX_LOGS, Phase, Proc, Start, State,
+    Bytes, Frame, History, Kind, Life, LogId, MAX_LOGS, Phase, Proc, Published, Start, State,
     log_bit,
 };
 use crate::step::{Broken, Step, Steps};
@@ -83,13 +83,9 @@ pub fn candidate(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
             out.go(Step::ListLogs(epoch), next);
         }
         Phase::Claimed | Phase::LogsListedEarly => {
-            let early = p.phase == Phase::LogsListedEarly;
-            list_starts(m, &mut next, epoch);
-            let p = &mut next.procs[epoch as usize];
-            if early {
-                p.phase = Phase::LogsListed;
+            for head in s.heads() {
+                list_starts(m, s, epoch, head, out);
             }
-            out.go(Step::ListStarts(epoch, p.head), next);
         }
         Phase::StartsListed => {
             p.listed = present(s, p.head);
@@ -115,16 +111,25 @@ pub fn candidate(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
             out.go(Step::CarryOver(epoch), next);
         }
         Phase::Carried => publish_start(m, s, epoch, out),
+        Phase::Publishing => {
+            publish_start(m, s, epoch, out);
+            if !m.has(Protection::StartAwaited) {
+                confirm_epoch(s, epoch, out);
+            }
+        }
         Phase::Published => confirm_epoch(s, epoch, out),
     }
 }
 
 /// Step 2, first half. Taking over from itself needs its own start to be the highest.
-fn list_starts(m: &Model, next: &mut State, epoch: u8) {
-    let head = next.highest_start();
+fn list_starts(m: &Model, s: &State, epoch: u8, head: u8, out: &mut Steps) {
+    let mut next = *s;
     let p = &mut next.procs[epoch as usize];
     p.head = head;
-    p.phase = Phase::StartsListed;
+    p.phase = match p.phase {
+        Phase::LogsListedEarly => Phase::LogsListed,
+        _ => Phase::StartsListed,
+    };
     if p.own != 0 && p.own != head && m.has(Protection::ReopenOverOwnStart) {
         // An ordinary candidate; what it had not acknowledged stays unknown.
         p.own = 0;
@@ -133,6 +138,7 @@ fn list_starts(m: &Model, next: &mut State, epoch: u8) {
         p.history = History::default();
         *next.start_mut(epoch) = Start::default();
     }
+    out.go(Step::ListStarts(epoch, head), next);
 }
 
 /// Step 3: fences one more of the listed logs. False: all are.
@@ -208,13 +214,8 @@ fn recover(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     for id in State::names(p.head) {
         listed[id.index as usize] = p.listed & log_bit(id) != 0;
     }
-    // Loading newest or older: either must do. Of the two the mutant knows what it listed early.
-    let Checkpoints { newest, older, .. } = s.checkpoints;
-    let mut cover = if older.next > 0 {
-        older.next
-    } else {
-        newest.next
-    };
+    // Of the two checkpoints the mutant knows what it listed early.
+    let mut cover = s.covered();
     if !m.has(Protection::CheckpointsListedLast) {
         if p.checkpoint != 0 && p.checkpoint < cover {
             // Deleted since, behind two newer ones.
@@ -234,7 +235,7 @@ fn recover(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
                 (history, end) = (p.history, p.end);
             }
             let start = Start {
-                published: false,
+                published: Published::No,
                 prev,
                 prev_end,
                 d,
@@ -315,10 +316,16 @@ fn carry_over(m: &Model, next: &mut State, epoch: u8) {
     }
 }
 
-/// Step 6.
+/// Step 6. If starts may be pending, in two steps.
 fn publish_start(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     let mut next = *s;
-    next.start_mut(epoch).published = true;
+    if m.bounds.pending_starts && s.start(epoch).published == Published::No {
+        next.start_mut(epoch).published = Published::Pending;
+        next.procs[epoch as usize].phase = Phase::Publishing;
+        out.go(Step::StartPending(epoch), next);
+        return;
+    }
+    next.start_mut(epoch).published = Published::Yes;
     let step = Step::PublishStart(epoch);
     if !m.has(Protection::ConfirmEpoch) {
         serve(next, epoch, step, out);
