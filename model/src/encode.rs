@@ -98,7 +98,7 @@ fn pack_proc(p: &Proc) -> u64 {
     let mut w = Word::default();
     w.put(p.phase as u8, 4)
         .put(p.head, 3)
-        .put(p.own, 3)
+        .put(p.own, 4)
         .put(p.listed, 16)
         .put(p.checkpoint, 3);
     w.put(p.end, 3)
@@ -116,7 +116,7 @@ fn unpack_proc(bits: u64) -> Proc {
     Proc {
         phase: Phase::ALL[w.get(4) as usize],
         head: w.small(3),
-        own: w.small(3),
+        own: w.small(4),
         listed: w.get(16) as u16,
         checkpoint: w.small(3),
         end: w.small(3),
@@ -285,4 +285,59 @@ fn decode_log(b: &mut Bite<'_>) -> Log {
         log.frames[i] = unpack_frame(b.take(2) as u16);
     }
     log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounds::{Bounds, Model};
+    use crate::step::{Steps, steps};
+
+    /// Walks from state to state, each time taking another of the possible steps.
+    #[test]
+    fn a_packed_state_unpacks_to_itself() {
+        let bounds = Bounds {
+            epochs: 4,
+            entries: 4,
+            in_flight: 3,
+            logs: 3,
+            marks: true,
+            standby: true,
+            checkpoints: 2,
+            trim: true,
+            reopen: true,
+            lost_answers: true,
+            pending_starts: true,
+            names_return: true,
+            process_crashes: true,
+            store_crashes: 2,
+            any_order: true,
+        };
+        let model = Model {
+            bounds,
+            without: None,
+        };
+        for walk in 0..500usize {
+            let mut state = State::default();
+            let mut random = walk as u64;
+            for _ in 0..100 {
+                let mut packed = Vec::new();
+                encode(&state, &mut packed);
+                assert_eq!(decode(&packed), state);
+                let mut out = Steps::default();
+                steps(&model, &state, &mut out);
+                assert_eq!(out.broken, None);
+                random = random
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
+                let Some((_, next)) = out
+                    .next
+                    .get((random >> 33) as usize % out.next.len().max(1))
+                else {
+                    break;
+                };
+                state = *next;
+            }
+        }
+    }
 }

@@ -91,7 +91,8 @@ pub fn walk_back(m: &Model, s: &State, start: u8) -> Result<Walk, Broken> {
 
 /// Whether a log with this first sequence number in its successor has been replaced.
 fn behind_checkpoint(m: &Model, s: &State, first: u8) -> bool {
-    m.has(Protection::NoVerdictBehindCheckpoint) && first <= s.covered()
+    let covered = s.covered();
+    m.has(Protection::NoVerdictBehindCheckpoint) && covered > 0 && first <= covered
 }
 
 /// The oldest log that is left of the head epoch, among those listed.

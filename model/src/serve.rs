@@ -3,6 +3,7 @@
 use crate::bounds::{Model, Protection};
 use crate::state::{
     Bytes, Frame, Kind, Life, LogId, MAX_LOGS, Phase, Prepared, Proc, Published, Start, State,
+    epoch_bit,
 };
 use crate::step::{Broken, Step, Steps};
 use crate::takeover;
@@ -223,22 +224,26 @@ fn reopen(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     if !m.bounds.reopen || s.claimed >= m.bounds.epochs || in_flight(s, epoch) == 0 {
         return;
     }
+    claim_again(s, epoch, out);
+}
+
+/// A take-over from oneself failed half-way, with an answer that says neither yes nor no: tries
+/// once more. Its new start may be published or not.
+pub fn reopen_again(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
+    if s.procs[epoch as usize].own != 0 && s.claimed < m.bounds.epochs {
+        claim_again(s, epoch, out);
+    }
+}
+
+fn claim_again(s: &State, epoch: u8, out: &mut Steps) {
     let p = s.procs[epoch as usize];
-    let (prev, prev_end) = behind_last_acked(s, epoch);
     let mut next = *s;
     // The writer is poisoned: no late Ok of it counts any more.
     next.procs[epoch as usize] = Proc::default();
     let claimed = takeover::claim(&mut next);
-    *next.start_mut(claimed) = Start {
-        published: Published::No,
-        prev,
-        prev_end,
-        d: p.acked,
-        carried_end: p.end,
-    };
     next.procs[claimed as usize] = Proc {
         phase: Phase::Claimed,
-        own: epoch,
+        own: p.own | epoch_bit(epoch),
         end: p.end,
         acked: p.acked,
         history: p.history,
@@ -247,14 +252,23 @@ fn reopen(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     out.go(Step::Reopen(epoch, claimed), next);
 }
 
-/// Where the last acknowledged entry ends; without any, behind the first header.
-fn behind_last_acked(s: &State, epoch: u8) -> (LogId, u8) {
-    let acked = s.procs[epoch as usize].acked;
+/// What a take-over from oneself over the start of `epoch` publishes: all below the acknowledged
+/// cursor is decided, and the chain is cut where the last acknowledged entry ends; without any,
+/// behind the first header.
+pub fn own_start(s: &State, epoch: u8, p: &Proc) -> Start {
+    let mut cut = (LogId { epoch, index: 0 }, 1);
     for id in State::names(epoch) {
-        let last = |f: &Frame| f.kind == Kind::Entry && f.seq + 1 == acked;
+        let last = |f: &Frame| f.kind == Kind::Entry && f.seq + 1 == p.acked;
         if let Some(at) = s.log(id).frames().iter().position(last) {
-            return (id, at as u8 + 1);
+            cut = (id, at as u8 + 1);
         }
     }
-    (LogId { epoch, index: 0 }, 1)
+    let (prev, prev_end) = cut;
+    Start {
+        published: Published::No,
+        prev,
+        prev_end,
+        d: p.acked,
+        carried_end: p.end,
+    }
 }

@@ -241,7 +241,8 @@ pub struct Proc {
     pub phase: Phase,
     /// The highest start it saw: the head epoch.
     pub head: u8,
-    /// While taking over from itself: the epoch it served before, else 0.
+    /// While taking over from itself: its own epochs so far, one bit each ([`epoch_bit`]); the
+    /// lowest is the one it served. Else 0.
     pub own: u8,
     /// The logs it saw, one bit each ([`log_bit`]).
     pub listed: u16,
@@ -261,6 +262,11 @@ pub struct Proc {
     pub prepared: Prepared,
     /// Its state: the value at every number below `end`.
     pub history: History,
+}
+
+/// The bit of an epoch in [`Proc::own`].
+pub fn epoch_bit(epoch: u8) -> u8 {
+    if epoch == 0 { 0 } else { 1 << (epoch - 1) }
 }
 
 /// The bit of a log in [`Proc::listed`].

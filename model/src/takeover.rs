@@ -2,9 +2,10 @@
 
 use crate::bounds::{Model, Protection};
 use crate::read::{self, Recovered};
+use crate::serve;
 use crate::state::{
     Bytes, Frame, History, Kind, Life, LogId, MAX_LOGS, Phase, Proc, Published, Start, State,
-    log_bit,
+    epoch_bit, log_bit,
 };
 use crate::step::{Broken, Step, Steps};
 
@@ -35,8 +36,13 @@ pub fn claim_epoch(m: &Model, s: &State, out: &mut Steps) {
 pub fn claim(s: &mut State) -> u8 {
     s.claimed += 1;
     // Whoever has published and not yet confirmed will find a higher epoch now, and stop. This is
-    // the same state whether it has looked already or not.
-    for p in s.procs.iter_mut().filter(|p| p.phase == Phase::Published) {
+    // the same state whether it has looked already or not. (One that takes over from itself may
+    // try again instead.)
+    for p in s
+        .procs
+        .iter_mut()
+        .filter(|p| p.phase == Phase::Published && p.own == 0)
+    {
         *p = Proc::default();
     }
     s.claimed
@@ -75,6 +81,9 @@ fn present(s: &State, epoch: u8) -> u16 {
 pub fn candidate(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     let mut next = *s;
     let p = &mut next.procs[epoch as usize];
+    if p.phase >= Phase::Carried {
+        serve::reopen_again(m, s, epoch, out);
+    }
     match p.phase {
         Phase::Idle | Phase::Serving => {}
         Phase::Claimed if !m.has(Protection::LogsListedAfterStarts) => {
@@ -130,13 +139,20 @@ fn list_starts(m: &Model, s: &State, epoch: u8, head: u8, out: &mut Steps) {
         Phase::LogsListedEarly => Phase::LogsListed,
         _ => Phase::StartsListed,
     };
-    if p.own != 0 && p.own != head && m.has(Protection::ReopenOverOwnStart) {
+    let mine = p.own & epoch_bit(head) != 0;
+    if mine || (p.own != 0 && !m.has(Protection::ReopenOverOwnStart)) {
+        let base = if mine {
+            head
+        } else {
+            p.own.trailing_zeros() as u8 + 1
+        };
+        *next.start_mut(epoch) = serve::own_start(s, base, &s.procs[epoch as usize]);
+    } else {
         // An ordinary candidate; what it had not acknowledged stays unknown.
         p.own = 0;
         p.end = 0;
         p.acked = 0;
         p.history = History::default();
-        *next.start_mut(epoch) = Start::default();
     }
     out.go(Step::ListStarts(epoch, head), next);
 }
@@ -263,10 +279,11 @@ fn recovered(s: &State, epoch: u8, start: Start, history: History, out: &mut Ste
     let mut next = *s;
     *next.start_mut(epoch) = start;
     let end = start.carried_end;
-    let own = s.procs[epoch as usize].own;
+    let Proc { own, acked, .. } = s.procs[epoch as usize];
     next.procs[epoch as usize] = Proc {
         phase: Phase::Recovered,
         own,
+        acked,
         end,
         history,
         ..Proc::default()
@@ -279,7 +296,6 @@ fn carry_over(m: &Model, next: &mut State, epoch: u8) {
     let start = *next.start(epoch);
     let history = next.procs[epoch as usize].history;
     next.procs[epoch as usize].phase = Phase::Carried;
-    next.procs[epoch as usize].own = 0;
     let later = !m.has(Protection::StartAfterFlush);
     let bytes = if later {
         Bytes::Unflushed
@@ -332,7 +348,7 @@ fn publish_start(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
         return;
     }
     // With a higher epoch in sight it will stop at step 7.
-    next.procs[epoch as usize] = match s.claimed > epoch {
+    next.procs[epoch as usize] = match s.claimed > epoch && s.procs[epoch as usize].own == 0 {
         true => Proc::default(),
         false => Proc {
             phase: Phase::Published,

@@ -145,3 +145,42 @@ fn a_log_is_created_again_after_a_lost_answer() {
         prepared.fenced && prepared.life == Life::Present && serves(s, 1) && s.claimed == 2
     });
 }
+
+#[test]
+fn a_reopen_tries_again_over_its_own_new_start() {
+    let bounds = Bounds {
+        reopen: true,
+        ..BASE
+    };
+    reached("reopen again", bounds, |s| {
+        let third = &s.procs[3];
+        third.phase == Phase::Published && third.own == 0b011 && s.start(3).prev.epoch == 2
+    });
+}
+
+#[test]
+fn a_pending_start_is_seen_by_one_candidate_and_missed_by_the_next() {
+    let bounds = Bounds {
+        pending_starts: true,
+        ..BASE
+    };
+    reached("pending", bounds, |s| {
+        let heads = (s.procs[2].head, s.procs[3].head);
+        heads == (1, 0) && s.procs[2].phase == s.procs[3].phase
+    });
+}
+
+#[test]
+fn a_deleted_log_comes_back_empty() {
+    let bounds = Bounds {
+        trim: true,
+        checkpoints: 2,
+        store_crashes: 1,
+        names_return: true,
+        ..BASE
+    };
+    reached("come back", bounds, |s| {
+        let back = s.log(log(1, 0));
+        back.life == Life::Present && back.limit == 0 && serves(s, 3)
+    });
+}
