@@ -43,24 +43,29 @@ pub struct Bounds {
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Bounds {
-            epochs,
-            entries,
-            in_flight,
-            logs,
-            checkpoints,
-            store_crashes,
-            ..
-        } = self;
+        write!(f, "{} epochs, ", self.epochs)?;
+        let entries = if self.entries == 1 {
+            "entry"
+        } else {
+            "entries"
+        };
         write!(
             f,
-            "{epochs} epochs, {entries} entries, {in_flight} in flight, {logs} logs"
+            "{} {entries}, {} in flight",
+            self.entries, self.in_flight
         )?;
-        if *checkpoints > 0 {
-            write!(f, ", {checkpoints} checkpoints")?;
-        }
-        if *store_crashes > 0 {
-            write!(f, ", {store_crashes} storage crashes")?;
+        let counts = [
+            (self.logs, "log"),
+            (self.checkpoints, "checkpoint"),
+            (self.store_crashes, "storage crash"),
+        ];
+        for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+            let plural = match (count, what) {
+                (1, _) => "",
+                (_, "storage crash") => "es",
+                _ => "s",
+            };
+            write!(f, ", {count} {what}{plural}")?;
         }
         let also = [
             (self.marks, "marks"),

@@ -153,6 +153,7 @@ fn list_starts(m: &Model, s: &State, epoch: u8, head: u8, out: &mut Steps) {
         p.end = 0;
         p.acked = 0;
         p.history = History::default();
+        *next.start_mut(epoch) = Start::default();
     }
     out.go(Step::ListStarts(epoch, head), next);
 }
