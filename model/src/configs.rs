@@ -302,7 +302,8 @@ pub const LARGE: &[Config] = &[
             logs: 2,
             store_crashes: 1,
             names_return: true,
-            reopen: true,
+            standby: true,
+            entries: 1,
             ..TRIM
         },
     ),

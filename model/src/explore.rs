@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// A set of 64-bit fingerprints. Two states share one with a chance of about n²/2⁶⁵: for 80
-/// million states one in 5,000 that a single state is taken for another.
+/// A set of fingerprints of 63 bits. Two of n states share one with a chance of about n²/2⁶⁴: for
+/// 80 million states one in 3,000 that a single state is taken for another and not looked at.
 struct Seen {
     slots: Vec<u64>,
     used: usize,
