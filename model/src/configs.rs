@@ -318,7 +318,6 @@ pub const LARGE: &[Config] = &[
             reopen: true,
             lost_answers: true,
             pending_starts: true,
-            process_crashes: true,
             store_crashes: 1,
             names_return: true,
             ..BASE

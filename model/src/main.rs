@@ -139,14 +139,21 @@ fn trace(name: &str) -> ExitCode {
         eprintln!("there is no configuration or mutant {name}; --list shows all");
         return ExitCode::from(2);
     };
-    let found = explore(
-        &model,
-        Search {
-            limit: LIMIT,
-            trace: true,
-            ..Search::default()
-        },
-    );
+    let search = Search {
+        limit: LIMIT,
+        ..Search::default()
+    };
+    let mut found = explore(&model, search);
+    if let Verdict::Broken(_) = found.verdict {
+        // Only now the way to each state is worth its memory.
+        found = explore(
+            &model,
+            Search {
+                trace: true,
+                ..search
+            },
+        );
+    }
     line(name, &found, &model.bounds.to_string());
     for (i, step) in found.trace.iter().enumerate() {
         println!("{:4}  {step}", i + 1);
