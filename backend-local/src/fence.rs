@@ -105,3 +105,6 @@ fn note(folder: &dyn Folder, fence: &str, len: u64) -> io::Result<()> {
     let text = format!("{len:020}\n");
     write_all(file.as_ref(), &[text.as_bytes()], 0).map_err(|s| s.error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@
 
 use crate::buffer::{AlignedBuf, zeros};
 use crate::contract::MAX_LOG;
-use crate::disk::{File, FileId, Folder, How, Stopped, write_all};
+use crate::disk::{File, FileId, Folder, How, Meta, Stopped, write_all};
 use crate::fault::{fault, fenced, refusal, refused};
 use crate::names;
 use crate::options::Method;
@@ -21,7 +21,7 @@ use flushproof_api::{
     Survives,
 };
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -75,17 +75,12 @@ pub(crate) fn create(shared: &Arc<Shared>, path: &StorePath, hint: u64) -> Resul
         Some(placed) => placed,
         None => place_new(shared, &folder, path, wanted)?,
     };
-    if let Err(e) = folder.sync() {
-        // Not to be left half done: a second try finds the name free.
-        let _ = folder.remove(&name);
-        return Err(fault("can't make the log's name durable", &at, e));
-    }
-    // A fence that came between the first look and the name stops this very log.
-    if exists(&names::fence(path))? {
-        return Err(fenced(&at));
-    }
-    let meta = file.stat();
-    let meta = meta.map_err(|e| fault("can't look at the log", &at, e))?;
+    let meta = make_durable(folder.as_ref(), path, file.as_ref(), &at).inspect_err(|e| {
+        if e.kind() != ErrorKind::Fenced {
+            // Not to be left half done: a second try finds the name free.
+            let _ = folder.remove(&name).and_then(|()| folder.sync());
+        }
+    })?;
     let fate = Fate::new(meta.id);
     shared.remember(path, fate.clone());
     Ok(LocalLog(Arc::new(Mutex::new(Inner {
@@ -105,7 +100,21 @@ pub(crate) fn create(shared: &Arc<Shared>, path: &StorePath, hint: u64) -> Resul
     }))))
 }
 
-fn taken(at: &std::path::Path) -> Error {
+/// Makes a new log's name durable and looks for the fence again: one that came
+/// between the first look and the name stops this very log.
+fn make_durable(folder: &dyn Folder, path: &StorePath, file: &dyn File, at: &Path) -> Result<Meta> {
+    let synced = folder.sync();
+    synced.map_err(|e| fault("can't make the log's name durable", at, e))?;
+    match folder.exists(&names::fence(path)) {
+        Ok(false) => file
+            .stat()
+            .map_err(|e| fault("can't look at the log", at, e)),
+        Ok(true) => Err(fenced(at)),
+        Err(e) => Err(fault("can't look for the log's fence", at, e)),
+    }
+}
+
+fn taken(at: &Path) -> Error {
     refusal(ErrorKind::AlreadyExists, at, "the log exists")
 }
 

@@ -80,6 +80,21 @@ impl LocalStore {
         LocalStore::open_on(Arc::new(RealDisk::new()), root, options, mode).await
     }
 
+    /// Opens a store on a simulated disk; the method is `direct` unless the
+    /// options say another.
+    ///
+    /// # Errors
+    /// As [`open`](LocalStore::open), and what the simulation was told to do.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn open_simulated(
+        disk: &crate::SimulatedDisk,
+        options: &Options,
+        mode: Mode,
+    ) -> Result<LocalStore> {
+        let root = PathBuf::from("/simulated/journal");
+        LocalStore::open_on(Arc::new(disk.clone()), root, options, mode).await
+    }
+
     async fn open_on(
         disk: Arc<dyn Disk>,
         root: PathBuf,
@@ -126,6 +141,11 @@ impl LocalStore {
     /// opened: every `O_DSYNC` write, `fdatasync` and `fsync` counts one.
     pub fn device_flushes(&self) -> u64 {
         self.shared.disk.flushes()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// Runs a call that may wait for the disk on a blocking thread.
