@@ -149,12 +149,15 @@ impl Drop for LocalObject {
 
 impl Inner {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(()); // a call that went on alone has taken them
+        }
         let result = self.try_write(bytes);
         self.latch(result)
     }
 
     fn latch<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(e) = &result {
+        if let (Err(e), State::Open(_)) = (&result, &self.state) {
             self.state = State::Failed(e.clone());
         }
         result

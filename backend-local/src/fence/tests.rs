@@ -134,6 +134,41 @@ async fn fc_9_a_fence_between_any_two_calls_of_a_creation() {
     assert!(fenced > 0);
 }
 
+#[tokio::test]
+async fn fc_9_a_writer_between_any_two_calls_of_a_fence() {
+    for method in Method::ALL {
+        let disk = SimulatedDisk::new(0);
+        let new = open(&disk, method).await;
+        drop(create(&new).await.unwrap());
+        let before = disk.calls();
+        new.fence_log(&at()).await.unwrap();
+        let calls = disk.calls() - before;
+        let mut most = 0;
+        for call in 0..calls {
+            let disk = SimulatedDisk::new(call);
+            let (old, new) = (open(&disk, method).await, open(&disk, method).await);
+            let mut log = create(&old).await.unwrap();
+            let acknowledged = Arc::new(Mutex::new(0));
+            let (note, block) = (acknowledged.clone(), old.contract().block);
+            disk.run_before(disk.calls() + call, move || {
+                for _ in 0..3 {
+                    let flush = log.flush(Bytes::from(vec![7; block]));
+                    if let Ok(Ok(flushed)) = flush.try_ready() {
+                        *note.lock().unwrap() = flushed.len;
+                    }
+                }
+            });
+            let len = new.fence_log(&at()).await.unwrap();
+            let found = Arc::new(Mutex::new(Some((len, disk.power_cut()))));
+            let acknowledged = *acknowledged.lock().unwrap();
+            most = most.max(acknowledged);
+            let why = format!("written before call {call} of the fence ({method})");
+            check(found, acknowledged, &new, method, &why).await;
+        }
+        assert_eq!(most, 3 * new.contract().block as u64);
+    }
+}
+
 /// The fence of an earlier log of that name, set by who had seen that one.
 #[tokio::test]
 async fn fc_9_a_creation_looks_for_the_fence_once_more_at_its_end() {
