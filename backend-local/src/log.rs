@@ -22,7 +22,7 @@ use flushproof_api::{
 };
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The length of a log whose expected length is not known.
@@ -35,22 +35,13 @@ const STEP: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Fate {
     pub id: FileId,
-    state: AtomicU8,
+    retired: AtomicBool,
 }
 
 impl Fate {
-    const WRITING: u8 = 0;
-    const RETIRED: u8 = 1;
-    const UNFIT: u8 = 2;
-
-    fn new(id: FileId) -> Arc<Fate> {
-        let state = AtomicU8::new(Fate::WRITING);
-        Arc::new(Fate { id, state })
-    }
-
     /// The writer is gone, every flush was Ok, and it was not sealed.
     pub fn is_retired(&self) -> bool {
-        self.state.load(Ordering::Acquire) == Fate::RETIRED
+        self.retired.load(Ordering::Acquire)
     }
 }
 
@@ -81,7 +72,10 @@ pub(crate) fn create(shared: &Arc<Shared>, path: &StorePath, hint: u64) -> Resul
             let _ = folder.remove(&name).and_then(|()| folder.sync());
         }
     })?;
-    let fate = Fate::new(meta.id);
+    let fate = Arc::new(Fate {
+        id: meta.id,
+        retired: AtomicBool::new(false),
+    });
     shared.remember(path, fate.clone());
     Ok(LocalLog(Arc::new(Mutex::new(Inner {
         file,
@@ -290,7 +284,6 @@ impl Inner {
     fn latch<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(e) = &result {
             self.first_error = Some(e.clone());
-            self.fate.state.store(Fate::UNFIT, Ordering::Release);
         }
         result
     }
@@ -385,7 +378,6 @@ impl Inner {
             let result = self.try_seal();
             self.latch(result)?;
             self.sealed = true;
-            self.fate.state.store(Fate::UNFIT, Ordering::Release);
         }
         Ok(self.len)
     }
@@ -409,7 +401,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.first_error.is_none() && !self.sealed {
-            self.fate.state.store(Fate::RETIRED, Ordering::Release);
+            self.fate.retired.store(true, Ordering::Release);
         }
     }
 }
