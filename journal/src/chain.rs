@@ -105,6 +105,13 @@ pub(crate) async fn open_segment(
     let len = reader.len().await?;
     let end = limit.map_or(len, |l| l.min(len));
     Ok(match read_segment_header(&*reader, &key, end).await? {
+        HeaderVerdict::Good { end_offset, .. } if end_offset > end => {
+            let cut = crate::format::BadFrame::Truncated {
+                needs: end_offset,
+                has: end,
+            };
+            Opened::Unused(cut, reader, end)
+        }
         HeaderVerdict::Good {
             segment,
             frame,
@@ -161,7 +168,13 @@ pub(crate) async fn scan_tail(segment: &Segment, reader: Arc<dyn Reader>) -> Res
     // Ends of frames that no later frame attests yet: few, because a writer
     // has few flushes under way.
     let mut undecided: VecDeque<(SeqNo, u64)> = VecDeque::new();
+    let mut at = None;
     while let Scanned::Frame(frame) = scanner.next().await? {
+        if frame.end_offset > segment.end {
+            // Its flush did not land whole: the padding is missing.
+            at = Some(frame.offset);
+            break;
+        }
         let header = &frame.header;
         last = LastGood::of(header, frame.offset);
         scan.durable = scan.durable.max(header.durable);
@@ -176,7 +189,7 @@ pub(crate) async fn scan_tail(segment: &Segment, reader: Arc<dyn Reader>) -> Res
             scan.cut = undecided.pop_front().map(|(_, offset)| offset);
         }
     }
-    let at = scanner.offset().min(segment.end);
+    let at = at.unwrap_or(scanner.offset());
     if at < segment.end {
         scan.verdict = classify_tail(&*reader, &segment.key, at, segment.end, last).await?;
     }

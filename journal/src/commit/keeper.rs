@@ -18,6 +18,9 @@ const TICK: Duration = Duration::from_millis(2);
 /// How long it waits after a log could not be prepared.
 const PREPARE_AGAIN: Duration = Duration::from_secs(1);
 
+/// Up to this time the keeper sleeps without being woken by appends.
+const SHORT: Duration = Duration::from_millis(20);
+
 /// Starts the keeper's thread, and the flusher's for a blocking store.
 pub(crate) fn start(core: &Arc<Core>) -> Result<()> {
     let failed = |e| Error::io("the journal's thread could not be started", e);
@@ -68,8 +71,8 @@ fn flusher(core: &Weak<Core>) {
 enum Next {
     /// Look again after this time.
     After(Duration),
-    /// Sleep until an append wakes it.
-    Idle,
+    /// Sleep until an append wakes it, or until this time has passed.
+    Idle(Option<Duration>),
     /// The journal has ended.
     End,
 }
@@ -87,11 +90,15 @@ async fn keep(core: Arc<Core>) {
             Next::After(time) => {
                 let _ = tokio::time::timeout(time, core.keeper.notified()).await;
             }
-            Next::Idle => {
+            Next::Idle(most) => {
                 core.keeper_idle.store(true, SeqCst);
                 // An append before the flag was set did not wake anybody.
-                if core.state().queue.is_empty() {
-                    core.keeper.notified().await;
+                if core.state().is_quiet() {
+                    let woken = core.keeper.notified();
+                    match most {
+                        Some(time) => drop(tokio::time::timeout(time, woken).await),
+                        None => woken.await,
+                    }
                 }
                 core.keeper_idle.store(false, SeqCst);
             }
@@ -128,7 +135,7 @@ impl Keeper {
         let heartbeat = core.context.config.heartbeat;
         let (quiet, due) = {
             let state = core.state();
-            let quiet = state.queue.is_empty() && state.inflight.is_empty();
+            let quiet = state.is_quiet();
             if quiet && state.orphaned {
                 return Next::End;
             }
@@ -147,8 +154,9 @@ impl Keeper {
                 self.idle_mark().await;
                 Next::After(Duration::from_millis(1))
             }
-            (true, Some(wait)) => Next::After(wait),
-            (true, None) => Next::Idle,
+            // Not worth a wake-up by every append.
+            (true, Some(wait)) if wait <= SHORT => Next::After(wait),
+            (true, wait) => Next::Idle(wait),
         }
     }
 

@@ -167,6 +167,11 @@ impl State {
         (seq, batch.group.clone())
     }
 
+    /// Whether no entry waits or is on its way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queue.is_empty() && self.inflight.is_empty()
+    }
+
     /// Moves the oldest batch from the queue to those in flight.
     pub(crate) fn take_batch(&mut self) -> Option<Batch> {
         let batch = self.queue.pop_front()?;
