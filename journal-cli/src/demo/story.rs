@@ -229,7 +229,7 @@ impl Story {
             polite.status.code() == Some(7) && polite.acks.is_empty(),
             "another writer is refused as long as that process lives:".into(),
         )?;
-        say.say(&format!("   {}", first_line(&polite.stderr)))
+        say.say(&format!("   {}", why(&polite.stderr)))
     }
 
     /// The woken writer must not have acknowledged anything behind the take-over.
@@ -242,7 +242,7 @@ impl Story {
         say: &mut Narrator<'_>,
     ) -> Result<()> {
         say.say("The stopped process is woken (SIGCONT), and goes on writing:")?;
-        say.say(&format!("   {}", first_line(&woken.stderr)))?;
+        say.say(&format!("   {}", why(&woken.stderr)))?;
         say.check(
             woken.status.code() == Some(6),
             "it is fenced, and ends with exit code 6".into(),
@@ -324,17 +324,20 @@ fn tail(summary: &RecoverySummary, first: &Ended, say: &mut Narrator<'_>) -> Res
     ))?;
     say.say(&match summary.tail {
         Tail::Torn { bytes } => format!(
-            "a flush was cut short: its {} bytes are cut off; {} others were never written.",
+            "a flush was cut short: its {} bytes are cut off; {} others never got that far.",
             count(bytes),
             count(gone)
         ),
         Tail::Clean => format!(
-            "{} were never written. No flush was cut short.",
+            "{} never got that far. No flush was cut short.",
             count(gone)
         ),
     })
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or("(it said nothing)")
+/// Why a process ended, in its own words.
+fn why(stderr: &str) -> &str {
+    let mut lines = stderr.lines();
+    let error = lines.clone().find(|l| l.starts_with("error:"));
+    error.or(lines.next()).unwrap_or("(it said nothing)")
 }

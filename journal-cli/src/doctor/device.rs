@@ -18,7 +18,7 @@ const FLUSHES: Until = Until {
 /// A system call on memory takes about 1 µs, the fastest flush of a device 8 µs.
 const NO_DEVICE: Duration = Duration::from_micros(4);
 
-/// What was seen. Other programs' requests are subtracted as far as they are steady.
+/// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Whether it is fine, worrying, or not to be seen.
@@ -29,7 +29,7 @@ pub struct Seen {
     pub devices: Vec<String>,
     /// How many flushes were made.
     pub flushes: u64,
-    /// How many writes the devices completed meanwhile, others' subtracted.
+    /// How many writes the devices completed meanwhile, others' included.
     pub writes: Option<u64>,
     /// How many cache flushes they completed.
     pub cache_flushes: Option<u64>,
@@ -68,28 +68,42 @@ impl Seen {
     }
 }
 
+/// How often it is tried again when others make too much noise.
+const TRIES: u32 = 3;
+
 /// Makes flushes and counts what the devices below `folder` do meanwhile.
 pub async fn watch(bare: &mut Bare, folder: &Path) -> Result<Seen> {
     let disks = disks_of(folder);
-    let before = count(&disks);
+    let mut seen = try_watch(bare, &disks).await?;
+    for _ in 1..TRIES {
+        if seen.verdict != Reaches::Unseen || seen.writes.is_none() {
+            break;
+        }
+        seen = try_watch(bare, &disks).await?;
+    }
+    Ok(seen)
+}
+
+async fn try_watch(bare: &mut Bare, disks: &[Disk]) -> Result<Seen> {
+    let before = count(disks);
     let began = Instant::now();
     let mut times = bare.write(FLUSHES).await?;
     let took = began.elapsed();
-    let after = count(&disks);
+    let after = count(disks);
     // What others write is seen while nothing is done, for as long.
     tokio::time::sleep(took).await;
-    let idle = count(&disks);
+    let idle = count(disks);
     times.sort_unstable();
     let made = Made {
         flushes: times.len() as u64,
         median: times.get(times.len() / 2).copied().unwrap_or_default(),
         direct: bare.method() == "direct",
         counted: match (before, after, idle) {
-            (Some(b), Some(a), Some(i)) => Some(a.since(b).without(i.since(a))),
+            (Some(b), Some(a), Some(i)) => Some((a.since(b), i.since(a))),
             _ => None,
         },
     };
-    Ok(judge(&disks, &made))
+    Ok(judge(disks, &made))
 }
 
 /// A whole disk.
@@ -121,10 +135,6 @@ impl Counted {
                 .map(|(a, b)| a.saturating_sub(b)),
         }
     }
-
-    fn without(self, noise: Counted) -> Counted {
-        self.since(noise)
-    }
 }
 
 /// What was done, and what was counted.
@@ -133,89 +143,98 @@ struct Made {
     flushes: u64,
     median: Duration,
     direct: bool,
-    counted: Option<Counted>,
+    /// Meanwhile, others' requests included; and others' alone, just as long.
+    counted: Option<(Counted, Counted)>,
+}
+
+impl Made {
+    /// Whether there was a request for (nearly) each flush; `None`: others made
+    /// so many that it can't be told.
+    fn each(&self, counted: u64, others: u64) -> Option<bool> {
+        let most = |n: u64| n * 10 >= self.flushes * 9;
+        match (most(counted), most(counted.saturating_sub(others))) {
+            (false, _) => Some(false),
+            (true, true) => Some(true),
+            (true, false) => None,
+        }
+    }
 }
 
 fn judge(disks: &[Disk], made: &Made) -> Seen {
     let names: Vec<_> = disks.iter().map(|d| d.name.clone()).collect();
-    let seen = |verdict, text: String| Seen {
+    let all = names.join(", ");
+    let n = made.flushes;
+    let (verdict, text) = match made.counted {
+        _ if n == 0 => return Seen::nothing("no flush was made"),
+        _ if made.median < NO_DEVICE => (
+            Reaches::No,
+            format!(
+                "a flush takes {}: no device is that fast, so it reaches none",
+                short(made.median)
+            ),
+        ),
+        Some((counted, others)) if !disks.is_empty() => {
+            let (verdict, text) = requests(disks, made, counted, others);
+            let host = virtual_note(&names);
+            (
+                verdict,
+                format!("while {n} flushes were made, {all} {text}{host}"),
+            )
+        }
+        _ => return Seen::nothing("no block device is in sight"),
+    };
+    Seen {
         verdict,
         text,
-        devices: names.clone(),
-        flushes: made.flushes,
-        writes: made.counted.map(|c| c.writes),
-        cache_flushes: made.counted.and_then(|c| c.flushes),
-    };
-    let n = made.flushes;
-    if n == 0 {
-        return Seen::nothing("no flush was made");
+        devices: names,
+        flushes: n,
+        writes: made.counted.map(|(c, _)| c.writes),
+        cache_flushes: made.counted.and_then(|(c, _)| c.flushes),
     }
-    if made.median < NO_DEVICE {
-        let text = format!(
-            "a flush takes {}: no device is that fast, so it reaches none",
-            short(made.median)
-        );
-        return seen(Reaches::No, text);
-    }
-    let Some(counted) = made.counted.filter(|_| !disks.is_empty()) else {
-        return seen(
-            Reaches::Unseen,
-            Seen::nothing("no block device is in sight").text,
-        );
-    };
-    let most = |count: u64| count * 10 >= n * 9;
-    let all = names.join(", ");
-    if !most(counted.writes) {
-        let text = format!(
-            "of {n} flushes only {} reached {all}: something in between answers for it",
-            counted.writes
-        );
-        return seen(Reaches::No, text);
-    }
-    let (verdict, text) = cache(disks, made, counted, most);
-    let text = format!(
-        "while {n} flushes were made, {all} {text}{}",
-        virtual_note(&names)
-    );
-    seen(verdict, text)
 }
 
-/// What the write cache means for it.
-fn cache(
-    disks: &[Disk],
-    made: &Made,
-    counted: Counted,
-    most: impl Fn(u64) -> bool,
-) -> (Reaches, String) {
+/// What the counted writes, the counted flushes and the kind of cache mean.
+fn requests(disks: &[Disk], made: &Made, counted: Counted, others: Counted) -> (Reaches, String) {
     let writes = format!("wrote {} times", counted.writes);
+    let said = |verdict, text: &str| (verdict, format!("{writes}{text}"));
+    let noise = "; others write so much that it can't be told: try again at a quiet time";
+    match made.each(counted.writes, others.writes) {
+        Some(false) => return said(Reaches::No, ": something in between answers for it"),
+        None => return said(Reaches::Unseen, noise),
+        Some(true) => {}
+    }
     if disks.iter().all(|d| d.volatile == Some(false)) {
-        let text = format!("{writes}; it says that it has no volatile write cache");
-        return (Reaches::Yes, text);
+        return said(
+            Reaches::Yes,
+            "; it says that it has no volatile write cache",
+        );
     }
     if disks.iter().any(|d| d.volatile.is_none()) {
-        let text = format!("{writes}; whether its write cache is volatile can't be seen");
-        return (Reaches::Unseen, text);
+        let text = "; whether its write cache is volatile can't be seen";
+        return said(Reaches::Unseen, text);
     }
-    match counted.flushes {
-        Some(f) if most(f) => {
-            let text = format!("{writes} and flushed its cache {f} times");
-            (Reaches::Yes, text)
-        }
-        _ if made.direct && disks.iter().all(|d| d.fua) => {
-            let text = format!("{writes}, past its volatile cache (forced unit access)");
-            (Reaches::Yes, text)
-        }
-        Some(f) => {
-            let text = format!(
-                "{writes}, but flushed its volatile cache only {f} times: a power loss may take \
+    let past_cache = made.direct && disks.iter().all(|d| d.fua);
+    let Some(flushes) = counted.flushes else {
+        let text = "; this kernel does not count flushes of the cache";
+        return said(Reaches::Unseen, text);
+    };
+    match made.each(flushes, others.flushes.unwrap_or(0)) {
+        Some(true) => said(
+            Reaches::Yes,
+            &format!(" and flushed its cache {flushes} times"),
+        ),
+        _ if past_cache => said(
+            Reaches::Yes,
+            ", past its volatile cache (forced unit access)",
+        ),
+        Some(false) => said(
+            Reaches::No,
+            &format!(
+                ", but flushed its volatile cache only {flushes} times: a power loss may take \
                  what was acknowledged. Check the mount options (barrier) and the controller"
-            );
-            (Reaches::No, text)
-        }
-        None => {
-            let text = format!("{writes}; this kernel does not count flushes of the cache");
-            (Reaches::Unseen, text)
-        }
+            ),
+        ),
+        None => said(Reaches::Unseen, noise),
     }
 }
 
@@ -337,9 +356,29 @@ mod tests {
             flushes: 200,
             median: Duration::from_micros(130),
             direct: true,
-            counted: Some(Counted { writes, flushes }),
+            counted: Some((Counted { writes, flushes }, Counted::default())),
         };
         judge(&[disk], &made).verdict
+    }
+
+    #[test]
+    fn others_noise_never_makes_a_verdict() {
+        let counted = |n| Counted {
+            writes: n,
+            flushes: Some(n),
+        };
+        let of = |all, others| {
+            let made = Made {
+                flushes: 200,
+                median: Duration::from_micros(130),
+                direct: false,
+                counted: Some((counted(all), counted(others))),
+            };
+            judge(&[disk(Some(true), false)], &made).verdict
+        };
+        assert_eq!(of(500, 300), Reaches::Yes);
+        assert_eq!(of(500, 400), Reaches::Unseen);
+        assert_eq!(of(100, 90), Reaches::No);
     }
 
     #[test]

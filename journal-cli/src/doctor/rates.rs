@@ -5,6 +5,7 @@ use super::floor::{Bare, Until};
 use super::scratch::Scratch;
 use super::{ENTRY, scratch_config};
 use crate::failure::Result;
+use crate::open;
 use crate::signals::Signals;
 use flushproof::{Config, Error, ErrorKind, Journal};
 use indicatif::ProgressBar;
@@ -67,9 +68,7 @@ impl Rates {
     ) -> Result<Rates> {
         let own = scratch_config(config, scratch)?;
         own.format(false).await?;
-        let mut recovery = own.primary().await?;
-        while recovery.next().await?.is_some() {}
-        let journal = recovery.start().await?;
+        let journal = open::primary(&own).await?;
         let slot = time / TURNS;
         let mut floor = Lane::default();
         let mut writers: Vec<_> = WRITERS.map(|n| (n, Lane::default())).into();
