@@ -221,8 +221,15 @@ fn faults() -> Vec<Fault> {
     }
 }
 
+fn local_faults() -> Vec<Fault> {
+    match soak() {
+        true => faults(),
+        false => vec![Fault::DeadAfter],
+    }
+}
+
 async fn fail_in_turn(answers: Answers, fault: Fault) -> u64 {
-    in_turn(4, move |n| async move {
+    in_turn(14, move |n| async move {
         let store = memory(answers);
         let config = config(&store);
         let facts = Shared::default();
@@ -268,7 +275,7 @@ fn fc_9_a_take_over_from_oneself_mends_every_single_failure() {
             for fault in [Fault::Before, Fault::After] {
                 let reopened = Arc::new(Mutex::new(0));
                 let sum = reopened.clone();
-                let hits = in_turn(4, move |n| {
+                let hits = in_turn(14, move |n| {
                     let sum = sum.clone();
                     async move {
                         let store = memory(answers);
@@ -311,7 +318,7 @@ fn fc_9_a_take_over_from_oneself_that_fails_at_any_call_is_tried_again() {
             (Answers::Later, 9),
         ] {
             for fault in [Fault::Before, Fault::After] {
-                let hits = in_turn(8, move |then| async move {
+                let hits = in_turn(16, move |then| async move {
                     let store = memory(answers);
                     let mut config = config(&store);
                     config.on_unknown = OnUnknown::Reopen;
@@ -343,7 +350,7 @@ fn fc_12_every_call_hangs_in_turn() {
     runtime().block_on(async {
         for answers in [Answers::Inline, Answers::Later] {
             for on_unknown in [OnUnknown::Stop, OnUnknown::Reopen] {
-                let hits = in_turn(24, move |n| async move {
+                let hits = in_turn(48, move |n| async move {
                     let store = memory(answers);
                     let mut config = config(&store);
                     config.flush_timeout = Duration::from_millis(60);
@@ -398,7 +405,7 @@ fn fc_12_every_call_hangs_in_turn() {
 fn a_format_by_force_that_fails_at_any_call_leaves_no_mixture() {
     runtime().block_on(async {
         for fault in [Fault::Dead, Fault::DeadAfter, Fault::Before] {
-            let hits = in_turn(4, move |n| async move {
+            let hits = in_turn(14, move |n| async move {
                 let store = memory(Answers::Inline);
                 let config = config(&store);
                 let facts = Shared::default();
@@ -471,8 +478,8 @@ fn fc_12_a_format_by_force_that_hangs_ends_in_bounded_time() {
 #[test]
 fn fc_4_fc_5_every_call_of_the_local_store_fails_in_turn() {
     runtime().block_on(async {
-        for fault in [Fault::Before, Fault::DeadAfter] {
-            let hits = in_turn(4, move |n| async move {
+        for fault in local_faults() {
+            let hits = in_turn(14, move |n| async move {
                 let folder = memory_folder();
                 let local = in_memory(folder.path());
                 let uri = &local.folder;

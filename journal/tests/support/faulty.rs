@@ -440,7 +440,7 @@ impl FaultyLog {
             false => self.now(bytes),
         };
         let script = self.script.clone();
-        let delay = self.random.micros(3000);
+        let delay = self.random.micros(800);
         let fails = failed || matches!(turn, Turn::Lie);
         let known = self.failed.clone();
         if fails {
