@@ -218,3 +218,31 @@ impl Inner {
         Ok(self.written)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LocalStore, SimulatedDisk};
+    use flushproof_api::{Mode, Options};
+
+    #[tokio::test]
+    async fn fc_10_calls_that_go_on_alone_may_come_late() {
+        let disk = SimulatedDisk::new(1);
+        let store = LocalStore::open_simulated(&disk, &Options::new(), Mode::ReadWrite)
+            .await
+            .unwrap();
+        let path = StorePath::new("epoch/1").unwrap();
+        let mut object = begin(&store.shared(), &path, ObjectOptions::default()).unwrap();
+        // Two writes whose futures were dropped before a thread took them up.
+        for piece in [b"in ", b"row"] {
+            object.object().unwrap().gather(piece);
+        }
+        assert_eq!(object.commit().await.unwrap(), 6);
+        object.run(Inner::write).await.unwrap();
+        object.run(Inner::write).await.unwrap();
+        assert_eq!(object.commit().await.unwrap(), 6);
+        object.write(Bytes::from_static(b"more")).await.unwrap();
+        assert_eq!(object.commit().await.unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(object.commit().await.unwrap(), 6);
+    }
+}

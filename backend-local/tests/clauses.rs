@@ -570,6 +570,18 @@ async fn fc_2_a_recycled_segment_is_another_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_log_is_not_recycled() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let mut log = create_log(&store, "log/1-0").await.unwrap();
+    log.flush(batch(&store, 16, 1)).await.unwrap();
+    log.seal().await.unwrap();
+    drop(log);
+    store.delete(&path("log/1-0")).await.unwrap();
+    assert!(files(folder.path()).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_handle_never_recycles_a_log_that_it_did_not_write() {
     let folder = folder();
     let old = open(folder.path()).await;

@@ -262,7 +262,7 @@ impl Journal {
         durable_through(core.clone(), core.accepted()).await?;
         let sealed = seal(&core).await;
         core.end();
-        core.context.store.close().await?;
+        core.context.io().close().await?;
         sealed
     }
 

@@ -110,10 +110,8 @@ pub(crate) async fn lock_host(context: &Context, take_over: bool) -> Result<()> 
     } else {
         HostLock::Polite
     };
-    let limit = context.config.store_timeout;
-    crate::objects::bound(limit, context.store.host_lock(how))
-        .await
-        .map_err(|e| e.context(&context.config.folder))
+    let asked = context.io().host_lock(how).await;
+    asked.map_err(|e| e.context(&context.config.folder))
 }
 
 impl Recovery {

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use support::state::{State, entry};
-use support::{copy_folder, files, in_memory, memory_folder, runtime};
+use support::{copy_folder, files, in_memory, memory_folder, runtime, soak};
 
 /// What was read of a journal: the number of the first entry, and the entries.
 type Read = (u64, Vec<Vec<u8>>);
@@ -24,10 +24,6 @@ type Read = (u64, Vec<Vec<u8>>);
 struct Small {
     folder: tempfile::TempDir,
     entries: Vec<Vec<u8>>,
-}
-
-fn soak() -> bool {
-    std::env::var("FLUSHPROOF_SOAK").is_ok_and(|v| v == "1")
 }
 
 /// Where its two checkpoints stand, and where its first epoch ends.

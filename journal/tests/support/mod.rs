@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
 pub mod child;
+pub mod faulty;
 pub mod state;
 
 use flushproof::{Config, Options, Registry, StoreUri, Survives};
@@ -47,12 +48,35 @@ pub fn rounds(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |n| n.parse().unwrap())
 }
 
-pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread()
+/// A runtime of two workers that does not wait for hung calls when it is dropped.
+pub struct Runtime(Option<tokio::runtime::Runtime>);
+
+pub fn runtime() -> Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .unwrap()
+        .unwrap();
+    Runtime(Some(runtime))
+}
+
+impl Runtime {
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.0.as_ref().unwrap().block_on(future)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Whether the long counts are wanted.
+pub fn soak() -> bool {
+    std::env::var("FLUSHPROOF_SOAK").is_ok_and(|v| v == "1")
 }
 
 /// A generator of random numbers (SplitMix64); its seed is printed, so that a

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 /// Which writer: a run of a process, and a task in it.
 pub type Writer = (u64, u64);
 
+/// A task whose entries are long, to fill segments.
+pub const LONG: u64 = 33;
+
 /// The bytes of a writer's `n`th entry.
 pub fn entry(writer: Writer, n: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -19,6 +22,7 @@ pub fn entry(writer: Writer, n: u64) -> Vec<u8> {
     }
     let mut random = Random::seeded(writer.0 ^ (writer.1 << 32) ^ n.rotate_left(17));
     let len = match random.below(64) {
+        _ if writer.1 == LONG => 10_000,
         0 => random.below(20_000),
         _ => random.below(300),
     };
