@@ -5,7 +5,7 @@ use crate::chain::{self, Opened, Segment, Tail};
 use crate::checkpoint;
 use crate::commit::serving::Context;
 use crate::format::object::StartObject;
-use crate::format::{LastGood, Scanned, SegmentId, TailVerdict, classify_tail, names};
+use crate::format::{LastGood, Scanned, SegmentId, SegmentKey, TailVerdict, classify_tail, names};
 use crate::objects::{Starts, list_epochs, list_logs, read_epoch};
 use crate::{JournalReader, SeqNo};
 use flushproof_api::{ErrorKind, ListedKind, Result, Source, StorePath};
@@ -126,6 +126,16 @@ impl JournalReader {
     }
 }
 
+/// What a segment that is not on the chain is.
+enum OffChain {
+    /// It went away meanwhile.
+    Gone,
+    /// Nothing that matters, in words.
+    Harmless(String),
+    /// So many bytes of a header that is not whole.
+    Torn(u64),
+}
+
 struct Verifier<'a, P> {
     context: &'a Context,
     report: Verification,
@@ -219,7 +229,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     }
 
     async fn chain(&mut self, starts: &Starts, head: StartObject, newest: SeqNo) -> Result<()> {
-        let tail = chain::settled(|| self.find_tail(&head)).await;
+        let tail = self.find_tail(&head).await;
         let path = names::start_path(head.epoch)?;
         let Some(tail) = self.report.note(path, tail)? else {
             return Ok(());
@@ -248,7 +258,23 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         }
     }
 
+    /// The last used segment. A primary may write while it is read: a frame that
+    /// was bad when it was looked at may be whole, and attested further on, a
+    /// moment later. So only damage that is found twice at one place is damage.
     async fn find_tail(&self, head: &StartObject) -> Result<Tail> {
+        let mut damage = None;
+        loop {
+            let tail = chain::settled(|| self.try_find_tail(head)).await?;
+            match tail.scan.verdict {
+                TailVerdict::Corrupt { at, .. } if damage != Some((tail.segment.id(), at)) => {
+                    damage = Some((tail.segment.id(), at));
+                }
+                _ => return Ok(tail),
+            }
+        }
+    }
+
+    async fn try_find_tail(&self, head: &StartObject) -> Result<Tail> {
         let logs = list_logs(&self.context.io()).await?;
         let limits: Vec<_> = chain::indexes(&logs, head.epoch)
             .map(|i| (i, None))
@@ -272,7 +298,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             TailVerdict::Corrupt { at, why, .. } => (*at, why.clone(), Verdict::Corrupt),
             TailVerdict::Torn { at, bytes } => {
                 tokio::time::sleep(SECOND_LOOK).await;
-                let again = chain::settled(|| self.find_tail(head)).await?;
+                let again = self.find_tail(head).await?;
                 let moved = again.segment.id() != tail.segment.id()
                     || again.scan.end_offset != tail.scan.end_offset
                     || again.scan.verdict != tail.scan.verdict;
@@ -356,34 +382,48 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             self.report.add(Verdict::Clean, path, text);
             return Ok(());
         };
-        let opened = chain::open_segment(self.context, &start, id.index, None, Source::Any).await?;
-        let text = match opened {
-            Opened::Missing => return Ok(()),
-            Opened::Segment(segment, _) => format!(
-                "begins with entry {}, but is not on the chain",
-                segment.first_seq
-            ),
-            Opened::Unused(_, reader, end) => {
-                let key = crate::format::SegmentKey {
-                    journal: self.context.journal,
-                    nonce: start.nonce,
-                    epoch: id.epoch,
-                    index: id.index,
-                };
-                match classify_tail(&*reader, &key, 0, end, LastGood::Nothing).await? {
-                    TailVerdict::Corrupt { why, .. } => {
-                        self.report.add(Verdict::Corrupt, path, why);
-                        return Ok(());
-                    }
-                    TailVerdict::Torn { bytes, .. } if head.is_some() => {
-                        return self.begun(&start, id, bytes).await;
-                    }
-                    _ => format!("prepared, {len} bytes, not used"),
-                }
+        let looked = chain::settled(|| self.look_off_chain(&start, id, len)).await;
+        match self.report.note(&path, looked)? {
+            Some(OffChain::Torn(bytes)) if head.is_some() => self.begun(&start, id, bytes).await?,
+            Some(OffChain::Torn(_)) => {
+                let text = format!("prepared, {len} bytes, not used");
+                self.report.add(Verdict::Clean, path, text);
             }
-        };
-        self.report.add(Verdict::Clean, path, text);
+            Some(OffChain::Harmless(text)) => self.report.add(Verdict::Clean, path, text),
+            Some(OffChain::Gone) | None => {}
+        }
         Ok(())
+    }
+
+    async fn look_off_chain(
+        &self,
+        start: &StartObject,
+        id: SegmentId,
+        len: u64,
+    ) -> Result<OffChain> {
+        let opened = chain::open_segment(self.context, start, id.index, None, Source::Any).await?;
+        let (reader, end) = match opened {
+            Opened::Missing => return Ok(OffChain::Gone),
+            Opened::Segment(segment, _) => {
+                let first = segment.first_seq;
+                let text = format!("begins with entry {first}, but is not on the chain");
+                return Ok(OffChain::Harmless(text));
+            }
+            Opened::Unused(_, reader, end) => (reader, end),
+        };
+        let key = SegmentKey {
+            journal: self.context.journal,
+            nonce: start.nonce,
+            epoch: id.epoch,
+            index: id.index,
+        };
+        match classify_tail(&*reader, &key, 0, end, LastGood::Nothing).await? {
+            TailVerdict::Corrupt { at, why, .. } => Err(chain::corrupt(id, at, why)),
+            TailVerdict::Torn { bytes, .. } => Ok(OffChain::Torn(bytes)),
+            TailVerdict::Clean => Ok(OffChain::Harmless(format!(
+                "prepared, {len} bytes, not used"
+            ))),
+        }
     }
 
     /// A segment of the head epoch whose header is not whole: looked at twice,
