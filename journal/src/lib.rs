@@ -68,3 +68,14 @@ pub use recovery::{Recovery, RecoverySummary, Tail};
 pub use replay::{Entry, Item, Replay};
 pub use trim::Trimmed;
 pub use verify::{Finding, Verdict, Verification};
+
+/// The examples of the documents, as tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/embedding.md")]
+    struct Embedding;
+    #[doc = include_str!("../../docs/backends.md")]
+    struct Backends;
+}

@@ -317,6 +317,20 @@ async fn objects_of_another_journal_are_ignored() {
 }
 
 #[tokio::test]
+async fn a_journal_without_its_format_is_half_formatted() {
+    let error = golden().without(&["FORMAT"]).recover().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::HalfFormatted, "{error}");
+    says(&error.to_string(), &["journal format --force"]);
+}
+
+#[tokio::test]
+async fn a_damaged_format_is_corrupt() {
+    let error = golden().flip("FORMAT", 44).recover().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    says(&error.to_string(), &["FORMAT", "checksum"]);
+}
+
+#[tokio::test]
 async fn a_damaged_claim_does_not_stop_a_primary() {
     let damaged = golden().flip(EPOCH_2, 50);
     assert_eq!(damaged.recover().await.unwrap().1, [3, 4, 5]);
