@@ -103,7 +103,7 @@ pub(crate) fn contract(place: &Place, probed: &Probed, settings: Settings) -> Fl
 fn nature(place: &Place, probed: &Probed) -> Nature {
     let fs = place.fs.as_str();
     let upper = place.upper.as_deref();
-    if matches!(fs, "tmpfs" | "ramfs") {
+    if matches!(fs, "tmpfs" | "devtmpfs" | "ramfs") {
         return Nature::Memory(format!("{fs} is memory"));
     }
     if let Some(network) = network(fs) {
@@ -120,7 +120,9 @@ fn nature(place: &Place, probed: &Probed) -> Nature {
             return Nature::Memory(format!("the device {} is memory", device.name));
         }
     }
-    if fs == "overlay" && place.has_option("volatile") {
+    // Newer kernels show the same as fsync=volatile.
+    let volatile = ["volatile", "fsync=volatile"];
+    if fs == "overlay" && volatile.iter().any(|option| place.has_option(option)) {
         return Nature::Memory("an overlay mounted with `volatile` never syncs".into());
     }
     if matches!(upper, Some("tmpfs" | "ramfs")) {
@@ -140,7 +142,8 @@ fn nature(place: &Place, probed: &Probed) -> Nature {
             "a flush on this {fs} returns before any device could"
         )),
         "overlay" if upper.is_some_and(|u| network(u).is_none()) => Nature::Disk,
-        "overlay" if upper.is_none() && probed.fastest.is_some() => Nature::Disk,
+        // In a container the upper layer's path leads nowhere; the time of a flush has spoken.
+        "overlay" if !place.options.is_empty() && probed.fastest.is_some() => Nature::Disk,
         "overlay" => {
             Nature::Unseen("it can't be seen whether the overlay's flush reaches a disk".into())
         }
@@ -186,6 +189,131 @@ fn mechanism(place: &Place, method: Method, nature: &Nature) -> String {
                 },
             };
             format!("{calls} on {fs}{cache}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::place::Device;
+    use std::time::Duration;
+
+    fn place(fs: &str, options: &[&str]) -> Place {
+        Place {
+            fs: fs.into(),
+            options: options.iter().map(|o| (*o).to_owned()).collect(),
+            upper: None,
+            device: None,
+        }
+    }
+
+    fn on_device(fs: &str, device: &str, backed_by: Option<&str>) -> Place {
+        Place {
+            device: Some(Device {
+                name: device.into(),
+                logical_block: 512,
+                physical_block: 4096,
+                write_back: Some(true),
+                backed_by: backed_by.map(str::to_owned),
+            }),
+            ..place(fs, &["rw"])
+        }
+    }
+
+    fn of(place: &Place, micros: u64, trust_fsync: bool) -> FlushContract {
+        let probed = Probed {
+            method: Method::Direct,
+            block: 4096,
+            direct_reads: Some(true),
+            fastest: Some(Duration::from_micros(micros)),
+        };
+        let settings = Settings {
+            method: None,
+            trust_fsync,
+        };
+        let contract = contract(place, &probed, settings);
+        contract.validate().unwrap();
+        contract
+    }
+
+    fn process() -> Survives {
+        Survives::NOTHING.with(Fault::WriterCrash)
+    }
+
+    #[test]
+    fn fc_1_disks() {
+        for fs in ["ext4", "xfs", "btrfs", "f2fs", "zfs"] {
+            let contract = of(&on_device(fs, "nvme0n1p2", None), 9, false);
+            assert_eq!(contract.survives, Survives::STORE_POWER, "{fs}");
+            assert!(contract.caveats.is_empty());
+            assert!(contract.mechanism.contains(fs) && contract.mechanism.contains("nvme0n1p2"));
+        }
+    }
+
+    #[test]
+    fn fc_1_memory_in_disguise() {
+        for place in [
+            place("tmpfs", &[]),
+            place("ramfs", &[]),
+            on_device("ext4", "ram0", None),
+            on_device("xfs", "zram1", None),
+            on_device("ext4", "loop3", Some("tmpfs")),
+            place("overlay", &["volatile"]),
+            place("overlay", &["rw", "fsync=volatile"]),
+            Place {
+                upper: Some("tmpfs".into()),
+                ..place("overlay", &[])
+            },
+        ] {
+            let contract = of(&place, 100, true);
+            assert_eq!(contract.survives, process(), "{place:?}");
+        }
+        // A name that only begins like a RAM disk's.
+        let contract = of(&on_device("ext4", "ramsan1", None), 100, false);
+        assert_eq!(contract.survives, Survives::STORE_POWER);
+    }
+
+    #[test]
+    fn fc_1_a_flush_that_is_too_fast_reached_nothing() {
+        for fs in ["overlay", "fuse.x", "strangefs"] {
+            assert_eq!(of(&place(fs, &[]), 1, true).survives, process(), "{fs}");
+        }
+        let seen = of(&place("overlay", &["rw"]), 100, false);
+        assert_eq!(seen.survives, Survives::STORE_POWER);
+        // Its mount options could not be read: `volatile` may be among them.
+        let unseen = of(&place("overlay", &[]), 100, false);
+        assert_eq!(unseen.survives, process());
+    }
+
+    #[test]
+    fn fc_1_what_can_not_be_seen_is_claimed_only_with_the_operators_word() {
+        for fs in ["fuse", "fuse.sshfs", "strangefs"] {
+            let careful = of(&place(fs, &[]), 500, false);
+            assert_eq!(careful.survives, process(), "{fs}");
+            assert!(
+                careful.caveats[0].contains("trust_fsync=true"),
+                "{careful:?}"
+            );
+            let trusting = of(&place(fs, &[]), 500, true);
+            assert_eq!(trusting.survives, Survives::STORE_POWER);
+            assert!(
+                trusting.caveats[0].contains("trust_fsync=true"),
+                "{trusting:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn fc_9_a_network_file_system_fences_one_host_only() {
+        for fs in ["nfs", "nfs4", "cifs", "9p"] {
+            let contract = of(&place(fs, &[]), 500, true);
+            assert_eq!(contract.fencing, Fencing::HostLock, "{fs}");
+            assert_eq!(contract.survives, process());
+            assert_eq!(
+                fs.starts_with("nfs"),
+                contract.caveats[0].contains("nfs://")
+            );
         }
     }
 }

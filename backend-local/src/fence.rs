@@ -14,8 +14,8 @@ use flushproof_api::{ErrorKind, Result, StorePath};
 use std::io;
 use std::path::Path;
 
-/// A decimal number and a newline, of one length always.
-const CONTENT: usize = 21;
+/// A decimal number, a blank, the same number and a newline, of one length always.
+const CONTENT: usize = 42;
 
 /// Fences a log; says below which offset its acknowledged bytes lie. Blocking.
 pub(crate) fn fence(shared: &Shared, path: &StorePath) -> Result<u64> {
@@ -82,7 +82,8 @@ fn restore_length(folder: &dyn Folder, log: &str, len: u64, at: &Path) -> Result
     restored.map_err(|e| fault("can't restore the log's length", at, e))
 }
 
-/// The length that a fence notes; `None` while it is empty or not there.
+/// The length that a fence notes; `None` while it is empty or not there, and when
+/// it is damaged: a wrong number could make the log's file as long as the disk.
 pub(crate) fn read(folder: &dyn Folder, fence: &str) -> io::Result<Option<u64>> {
     let file = match folder.open(fence, How::READ) {
         Ok(file) => file,
@@ -92,7 +93,8 @@ pub(crate) fn read(folder: &dyn Folder, fence: &str) -> io::Result<Option<u64>> 
     let mut bytes = [0; CONTENT];
     let n = crate::disk::read_full(file.as_ref(), &mut bytes, 0, 1)?;
     let text = std::str::from_utf8(&bytes[..n]).unwrap_or("");
-    Ok(text.strip_suffix('\n').and_then(|t| t.parse().ok()))
+    let twice = text.strip_suffix('\n').and_then(|t| t.split_once(' '));
+    Ok(twice.and_then(|(one, two)| one.parse().ok().filter(|_| one == two)))
 }
 
 fn note(folder: &dyn Folder, fence: &str, len: u64) -> io::Result<()> {
@@ -102,6 +104,9 @@ fn note(folder: &dyn Folder, fence: &str, len: u64) -> io::Result<()> {
         dsync: true,
     };
     let file = folder.open(fence, how)?;
-    let text = format!("{len:020}\n");
+    let text = format!("{len:020} {len:020}\n");
     write_all(file.as_ref(), &[text.as_bytes()], 0).map_err(|s| s.error)
 }
+
+#[cfg(test)]
+mod tests;

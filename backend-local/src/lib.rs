@@ -54,3 +54,6 @@ mod temp;
 pub use factory::LocalFactory;
 pub use options::Method;
 pub use store::LocalStore;
+
+#[cfg(any(test, feature = "testing"))]
+pub use disk::simulated::{Failure, SimulatedDisk};

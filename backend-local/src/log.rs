@@ -8,7 +8,7 @@
 
 use crate::buffer::{AlignedBuf, zeros};
 use crate::contract::MAX_LOG;
-use crate::disk::{File, FileId, Folder, How, Stopped, write_all};
+use crate::disk::{File, FileId, Folder, How, Meta, Stopped, write_all};
 use crate::fault::{fault, fenced, refusal, refused};
 use crate::names;
 use crate::options::Method;
@@ -21,8 +21,8 @@ use flushproof_api::{
     Survives,
 };
 use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The length of a log whose expected length is not known.
@@ -35,22 +35,13 @@ const STEP: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Fate {
     pub id: FileId,
-    state: AtomicU8,
+    retired: AtomicBool,
 }
 
 impl Fate {
-    const WRITING: u8 = 0;
-    const RETIRED: u8 = 1;
-    const UNFIT: u8 = 2;
-
-    fn new(id: FileId) -> Arc<Fate> {
-        let state = AtomicU8::new(Fate::WRITING);
-        Arc::new(Fate { id, state })
-    }
-
     /// The writer is gone, every flush was Ok, and it was not sealed.
     pub fn is_retired(&self) -> bool {
-        self.state.load(Ordering::Acquire) == Fate::RETIRED
+        self.retired.load(Ordering::Acquire)
     }
 }
 
@@ -75,18 +66,16 @@ pub(crate) fn create(shared: &Arc<Shared>, path: &StorePath, hint: u64) -> Resul
         Some(placed) => placed,
         None => place_new(shared, &folder, path, wanted)?,
     };
-    if let Err(e) = folder.sync() {
-        // Not to be left half done: a second try finds the name free.
-        let _ = folder.remove(&name);
-        return Err(fault("can't make the log's name durable", &at, e));
-    }
-    // A fence that came between the first look and the name stops this very log.
-    if exists(&names::fence(path))? {
-        return Err(fenced(&at));
-    }
-    let meta = file.stat();
-    let meta = meta.map_err(|e| fault("can't look at the log", &at, e))?;
-    let fate = Fate::new(meta.id);
+    let meta = make_durable(folder.as_ref(), path, file.as_ref(), &at).inspect_err(|e| {
+        if e.kind() != ErrorKind::Fenced {
+            // Not to be left half done: a second try finds the name free.
+            let _ = folder.remove(&name).and_then(|()| folder.sync());
+        }
+    })?;
+    let fate = Arc::new(Fate {
+        id: meta.id,
+        retired: AtomicBool::new(false),
+    });
     shared.remember(path, fate.clone());
     Ok(LocalLog(Arc::new(Mutex::new(Inner {
         file,
@@ -105,7 +94,21 @@ pub(crate) fn create(shared: &Arc<Shared>, path: &StorePath, hint: u64) -> Resul
     }))))
 }
 
-fn taken(at: &std::path::Path) -> Error {
+/// Makes a new log's name durable and looks for the fence again: one that came
+/// between the first look and the name stops this very log.
+fn make_durable(folder: &dyn Folder, path: &StorePath, file: &dyn File, at: &Path) -> Result<Meta> {
+    let synced = folder.sync();
+    synced.map_err(|e| fault("can't make the log's name durable", at, e))?;
+    match folder.exists(&names::fence(path)) {
+        Ok(false) => file
+            .stat()
+            .map_err(|e| fault("can't look at the log", at, e)),
+        Ok(true) => Err(fenced(at)),
+        Err(e) => Err(fault("can't look for the log's fence", at, e)),
+    }
+}
+
+fn taken(at: &Path) -> Error {
     refusal(ErrorKind::AlreadyExists, at, "the log exists")
 }
 
@@ -155,13 +158,12 @@ fn place_new(
     len: u64,
 ) -> Result<Placed> {
     let at = shared.log_file(path);
-    let mut filled = zero_filled(shared, folder, len);
-    if let Err(e) = &filled
-        && e.kind() == io::ErrorKind::StorageFull
-        && shared.spares.clear(shared) > 0
-    {
-        filled = zero_filled(shared, folder, len);
-    }
+    let filled = match zero_filled(shared, folder, len) {
+        Err(e) if e.kind() == io::ErrorKind::StorageFull && shared.spares.clear(shared) > 0 => {
+            zero_filled(shared, folder, len)
+        }
+        filled => filled,
+    };
     let what = "can't prepare the log";
     let (mut temp, file) = filled.map_err(|e| refused(what, &at, e))?;
     match temp.publish(&names::log(path)) {
@@ -281,7 +283,6 @@ impl Inner {
     fn latch<T>(&mut self, result: Result<T>) -> Result<T> {
         if let Err(e) = &result {
             self.first_error = Some(e.clone());
-            self.fate.state.store(Fate::UNFIT, Ordering::Release);
         }
         result
     }
@@ -376,7 +377,6 @@ impl Inner {
             let result = self.try_seal();
             self.latch(result)?;
             self.sealed = true;
-            self.fate.state.store(Fate::UNFIT, Ordering::Release);
         }
         Ok(self.len)
     }
@@ -400,7 +400,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.first_error.is_none() && !self.sealed {
-            self.fate.state.store(Fate::RETIRED, Ordering::Release);
+            self.fate.retired.store(true, Ordering::Release);
         }
     }
 }

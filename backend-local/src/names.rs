@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `a/b` | the object `a/b` |
 //! | `a/b.log` | the log `a/b`; sealed when nobody may write it |
-//! | `a/b.fence` | the fence of the log `a/b`; holds the length found |
+//! | `a/b.fence` | the fence of the log `a/b`; holds the length found, twice |
 //! | `.tmp-…` | a temporary: an object, log or probe on its way |
 //! | `.spare-…` | a deleted log kept for reuse |
 //! | `.lock` | the host lock, in the root |

@@ -37,21 +37,25 @@ pub(crate) fn begin(
         written: 0,
         state: State::Open(None),
     };
-    Ok(LocalObject {
-        gathered: BytesMut::new(),
-        inner: Some(Arc::new(Mutex::new(inner))),
-    })
+    Ok(LocalObject(Some(Arc::new(Object {
+        gathered: Mutex::default(),
+        inner: Mutex::new(inner),
+    }))))
 }
 
 fn taken(at: &std::path::Path) -> Error {
     refusal(ErrorKind::AlreadyExists, at, "the object exists")
 }
 
-/// The writer of one object.
-pub(crate) struct LocalObject {
-    gathered: BytesMut,
-    /// Taken only by `drop`. Shared with calls that go on after their future was dropped.
-    inner: Option<Arc<Mutex<Inner>>>,
+/// The writer of one object. Taken only by `drop`; shared with calls that go on
+/// after their future was dropped.
+pub(crate) struct LocalObject(Option<Arc<Object>>);
+
+struct Object {
+    /// Bytes on their way, in order: whichever call comes first takes them, so
+    /// that a dropped future neither loses nor reorders any (FC-10).
+    gathered: Mutex<BytesMut>,
+    inner: Mutex<Inner>,
 }
 
 struct Inner {
@@ -75,22 +79,19 @@ enum State {
 #[async_trait]
 impl ObjectWriter for LocalObject {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.gathered.extend_from_slice(&bytes);
-        if self.gathered.len() < GATHER {
-            return Ok(());
+        let gathered = self.object()?.gather(&bytes);
+        match gathered < GATHER {
+            true => Ok(()),
+            false => self.run(Inner::write).await,
         }
-        let bytes = self.gathered.split().freeze();
-        self.run(move |inner| inner.write(&bytes)).await
     }
 
     async fn commit(&mut self) -> Result<u64> {
-        let bytes = self.gathered.split().freeze();
-        self.run(move |inner| inner.commit(&bytes)).await
+        self.run(Inner::commit).await
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.gathered.clear();
-        self.run(|inner| {
+        self.run(|inner, _| {
             if matches!(inner.state, State::Open(_)) {
                 let text = "the object was aborted";
                 let error = refusal(ErrorKind::Closed, &inner.at, text);
@@ -103,35 +104,60 @@ impl ObjectWriter for LocalObject {
 }
 
 impl LocalObject {
+    fn object(&self) -> Result<&Arc<Object>> {
+        let dropped = || Error::new(ErrorKind::Closed, "the object was dropped");
+        self.0.as_ref().ok_or_else(dropped)
+    }
+
+    /// Runs a call on a blocking thread, with all that was gathered.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Inner) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Inner, &[u8]) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let Some(inner) = self.inner.clone() else {
-            return Err(Error::new(ErrorKind::Closed, "the object was dropped"));
-        };
-        blocking(move || work(&mut inner.lock().unwrap_or_else(PoisonError::into_inner))).await
+        let object = self.object()?.clone();
+        blocking(move || {
+            let mut inner = object.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let bytes = object.take();
+            work(&mut inner, &bytes)
+        })
+        .await
+    }
+}
+
+impl Object {
+    fn gather(&self, bytes: &[u8]) -> usize {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        gathered.extend_from_slice(bytes);
+        gathered.len()
+    }
+
+    fn take(&self) -> BytesMut {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *gathered)
     }
 }
 
 /// Removes the temporary, on a blocking thread where there is a runtime.
 impl Drop for LocalObject {
     fn drop(&mut self) {
-        let inner = self.inner.take();
+        let object = self.0.take();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn_blocking(move || drop(inner));
+            runtime.spawn_blocking(move || drop(object));
         }
     }
 }
 
 impl Inner {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(()); // a call that went on alone has taken them
+        }
         let result = self.try_write(bytes);
         self.latch(result)
     }
 
     fn latch<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(e) = &result {
+        if let (Err(e), State::Open(_)) = (&result, &self.state) {
             self.state = State::Failed(e.clone());
         }
         result
@@ -190,5 +216,33 @@ impl Inner {
         synced.map_err(|e| fault("can't make the object's name durable", &at, e))?;
         self.state = State::Published;
         Ok(self.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LocalStore, SimulatedDisk};
+    use flushproof_api::{Mode, Options};
+
+    #[tokio::test]
+    async fn fc_10_calls_that_go_on_alone_may_come_late() {
+        let disk = SimulatedDisk::new(1);
+        let store = LocalStore::open_simulated(&disk, &Options::new(), Mode::ReadWrite)
+            .await
+            .unwrap();
+        let path = StorePath::new("epoch/1").unwrap();
+        let mut object = begin(&store.shared(), &path, ObjectOptions::default()).unwrap();
+        // Two writes whose futures were dropped before a thread took them up.
+        for piece in [b"in ", b"row"] {
+            object.object().unwrap().gather(piece);
+        }
+        assert_eq!(object.commit().await.unwrap(), 6);
+        object.run(Inner::write).await.unwrap();
+        object.run(Inner::write).await.unwrap();
+        assert_eq!(object.commit().await.unwrap(), 6);
+        object.write(Bytes::from_static(b"more")).await.unwrap();
+        assert_eq!(object.commit().await.unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(object.commit().await.unwrap(), 6);
     }
 }

@@ -4,8 +4,9 @@
 //! It writes single blocks into a zero-filled scratch file, the methods in
 //! turns, and compares medians. [`Method::Direct`] wins unless another is at
 //! least a tenth faster (the hysteresis: noise does not flip the choice from
-//! one open to the next). It takes about 15 ms on a disk that flushes in 130 µs
-//! and stops after [`LIMIT`] on a slower one, but not before three rounds.
+//! one open to the next). It takes about 12 ms on a disk that flushes in 110 µs.
+//! On a slow or busy one it stops after [`LIMIT`]; with too few rounds for a
+//! median it decides nothing, and the first method that works is taken.
 
 use crate::buffer::{ALIGN, AlignedBuf, zeros};
 use crate::disk::{Disk, File, Folder, How, Kind, Place, write_all};
@@ -17,10 +18,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The probe ends after this time and at least [`LEAST_ROUNDS`] rounds.
+/// No write of the probe begins after this time.
 const LIMIT: Duration = Duration::from_millis(40);
 const ROUNDS: usize = 24;
-const LEAST_ROUNDS: usize = 3;
+/// Fewer than this say nothing.
+const LEAST_ROUNDS: usize = 8;
 /// No device asks for more; a contract's block is at most this.
 const LARGEST_BLOCK: usize = 64 * 1024;
 
@@ -46,15 +48,18 @@ pub(crate) fn probe(
 ) -> Result<Probed> {
     let block = likely_block(place);
     if mode == Mode::ReadOnly {
-        return Ok(Probed {
-            method: settings.method.unwrap_or(Method::Direct),
-            block,
-            direct_reads: direct_reads(root.as_ref()),
-            fastest: None,
-        });
+        return Ok(unmeasured(root.as_ref(), block, settings));
     }
     let failed = |e| fault("the probe of the disk failed", root.path(), e);
-    let mut bench = Bench::new(root, block).map_err(failed)?;
+    let mut bench = match Bench::new(root, block) {
+        Ok(bench) => bench,
+        Err(e) if e.kind() == io::ErrorKind::StorageFull => {
+            // A journal on a full disk has to open, so that it can be trimmed.
+            tracing::warn!(root = %root.path().display(), "the disk is full; it was not probed");
+            return Ok(unmeasured(root.as_ref(), block, settings));
+        }
+        Err(e) => return Err(failed(e)),
+    };
     let direct_reads = bench.temp.open(DIRECT_READ).is_ok();
     if let Some(method) = settings.method {
         bench.add(method).map_err(|e| forced(root, method, e))?;
@@ -68,33 +73,51 @@ pub(crate) fn probe(
             Err(e) => return Err(failed(e)),
         }
     }
-    if matches!(place.fs.as_str(), "tmpfs" | "ramfs") {
+    if matches!(place.fs.as_str(), "tmpfs" | "devtmpfs" | "ramfs") {
         // Nothing reaches a device, whichever way; this one is a single call.
         return Ok(bench.chosen(Method::Dsync, direct_reads, None));
     }
     if !disk.has_time() {
         return Ok(bench.chosen(Method::Direct, direct_reads, None));
     }
-    let medians = bench.run().map_err(failed)?;
+    let (rounds, medians) = bench.run().map_err(failed)?;
     let fastest = medians.iter().map(|(_, t)| *t).min();
-    let method = choose(&medians);
+    let compared = match rounds < LEAST_ROUNDS {
+        true => &medians[..1],
+        false => &medians[..],
+    };
+    let method = choose(compared);
     tracing::debug!(%method, ?medians, "flush method chosen");
     Ok(bench.chosen(method, direct_reads, fastest))
 }
 
+/// What can be said without writing.
+fn unmeasured(root: &dyn Folder, block: usize, settings: Settings) -> Probed {
+    let direct_reads = direct_reads(root);
+    let method = settings.method.unwrap_or(match direct_reads {
+        Some(false) => Method::Dsync,
+        _ => Method::Direct,
+    });
+    Probed {
+        method,
+        block: match method {
+            Method::Direct => block,
+            _ => block.max(ALIGN),
+        },
+        direct_reads,
+        fastest: None,
+    }
+}
+
 /// The first method, unless another one is at least a tenth faster.
 fn choose(medians: &[(Method, Duration)]) -> Method {
-    let mut best = medians.first().copied();
-    let first = best;
-    for &(method, time) in medians {
-        if let (Some((_, first)), Some((_, least))) = (first, best)
-            && time * 10 <= first * 9
-            && time < least
-        {
-            best = Some((method, time));
-        }
-    }
-    best.map_or(Method::Fdatasync, |(method, _)| method)
+    let Some(&(first, time)) = medians.first() else {
+        return Method::Fdatasync;
+    };
+    let faster = medians.iter().filter(|(_, t)| *t * 10 <= time * 9);
+    faster
+        .min_by_key(|(_, t)| *t)
+        .map_or(first, |(method, _)| *method)
 }
 
 const DIRECT_READ: How = How {
@@ -184,30 +207,32 @@ impl Bench {
         Ok(())
     }
 
-    /// The medians of all lanes, in their order.
-    fn run(&self) -> io::Result<Vec<(Method, Duration)>> {
+    /// How many rounds were made, and the medians of all lanes, in their order.
+    fn run(&self) -> io::Result<(usize, Vec<(Method, Duration)>)> {
         let began = Instant::now();
         let mut times = vec![Vec::with_capacity(ROUNDS); self.lanes.len()];
         let bytes = &self.bytes.as_ref()[..self.block];
-        for round in 0..ROUNDS {
-            if round >= LEAST_ROUNDS && began.elapsed() > LIMIT {
+        let turns = (0..ROUNDS).flat_map(|round| {
+            let lanes = self.lanes.len();
+            (0..lanes).map(move |turn| (round, (turn + round) % lanes))
+        });
+        for (round, lane) in turns {
+            if began.elapsed() > LIMIT && times.iter().all(|t| !t.is_empty()) {
                 break;
             }
-            for turn in 0..self.lanes.len() {
-                let lane = (turn + round) % self.lanes.len();
-                let (method, file) = &self.lanes[lane];
-                let at = (lane * Bench::BLOCKS + round % Bench::BLOCKS) * self.block;
-                let start = Instant::now();
-                write(file, *method, bytes, at as u64)?;
-                times[lane].push(start.elapsed());
-            }
+            let (method, file) = &self.lanes[lane];
+            let at = (lane * Bench::BLOCKS + round % Bench::BLOCKS) * self.block;
+            let start = Instant::now();
+            write(file, *method, bytes, at as u64)?;
+            times[lane].push(start.elapsed());
         }
+        let rounds = times.iter().map(Vec::len).min().unwrap_or(0);
         let median = |mut t: Vec<Duration>| {
             t.sort_unstable();
             t.get(t.len() / 2).copied().unwrap_or_default()
         };
         let lanes = self.lanes.iter().map(|(method, _)| *method);
-        Ok(lanes.zip(times.into_iter().map(median)).collect())
+        Ok((rounds, lanes.zip(times.into_iter().map(median)).collect()))
     }
 
     fn chosen(&self, method: Method, direct_reads: bool, fastest: Option<Duration>) -> Probed {

@@ -80,6 +80,21 @@ impl LocalStore {
         LocalStore::open_on(Arc::new(RealDisk::new()), root, options, mode).await
     }
 
+    /// Opens a store on a simulated disk; the method is `direct` unless the
+    /// options say another.
+    ///
+    /// # Errors
+    /// As [`open`](LocalStore::open), and what the simulation was told to do.
+    #[cfg(any(test, feature = "testing"))]
+    pub async fn open_simulated(
+        disk: &crate::SimulatedDisk,
+        options: &Options,
+        mode: Mode,
+    ) -> Result<LocalStore> {
+        let root = PathBuf::from("/simulated/journal");
+        LocalStore::open_on(Arc::new(disk.clone()), root, options, mode).await
+    }
+
     async fn open_on(
         disk: Arc<dyn Disk>,
         root: PathBuf,
@@ -122,10 +137,16 @@ impl LocalStore {
         self.shared.method
     }
 
-    /// How many times this store has made something durable since before it was
-    /// opened: every `O_DSYNC` write, `fdatasync` and `fsync` counts one.
+    /// How many times this store made the device flush, its opening and probe
+    /// included: every `O_DSYNC` write, `fdatasync` and `fsync` counts one. Take
+    /// the difference of two moments.
     pub fn device_flushes(&self) -> u64 {
         self.shared.disk.flushes()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
     /// Runs a call that may wait for the disk on a blocking thread.
@@ -287,10 +308,10 @@ impl Shared {
                     Some(Err(e)) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
                     _ => {}
                 }
-            } else if !name.contains('.')
-                && let Ok(inner) = folder.folder(&name)
-            {
-                removed += self.sweep(&inner, before)?;
+            } else if !name.contains('.') {
+                if let Ok(inner) = folder.folder(&name) {
+                    removed += self.sweep(&inner, before)?;
+                }
             }
         }
         if removed > 0 {

@@ -1,46 +1,38 @@
-//! `flushproof-bench`: the journal beside its floors, measured in turns.
-//!
-//! The machine is noisy, so every figure is a ratio: short blocks of our work
-//! and of the floor's alternate, and the medians are compared.
+//! `flushproof-bench`: one table of the journal beside its floors, and `--json`.
 
-mod null;
-mod replay;
-mod stats;
-mod write;
+use flushproof_bench::replay::{self, Filled};
+use flushproof_bench::row::Row;
+use flushproof_bench::{Result, append, crew::Plan, runtime};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use tokio::runtime::Runtime;
 
-use serde_json::json;
-use std::path::PathBuf;
+const HELP: &str = "\
+usage: flushproof-bench [--quick] [--json FILE] [--dir DIR] [--only TEXT]
 
-/// One measured row.
-pub struct Row {
-    /// What was measured.
-    pub bench: &'static str,
-    /// On which backend.
-    pub backend: &'static str,
-    /// Concurrent appenders.
-    pub tasks: usize,
-    /// The length of an entry.
-    pub entry_bytes: usize,
-    /// Ours, per block.
-    pub ours: Vec<f64>,
-    /// The floor, per block.
-    pub floor: Vec<f64>,
-    /// The unit of both.
-    pub unit: &'static str,
-}
+  --quick      at most 3 minutes: 200 alternated blocks of each, else 600
+  --json FILE  also write the rows there
+  --dir DIR    a folder on the disk to measure; default: target/bench
+  --only TEXT  only benches whose name contains it, such as append-local-64-256,
+               append-null, replay-1024, memory";
 
 /// What the command line says.
 struct Args {
     quick: bool,
     json: Option<PathBuf>,
     dir: PathBuf,
+    only: String,
+    /// For a process of its own, whose memory is measured: replay this place.
+    replay: Option<(PathBuf, usize)>,
 }
 
-fn args() -> Result<Args, String> {
+fn args() -> std::result::Result<Args, String> {
     let mut args = Args {
         quick: false,
         json: None,
         dir: PathBuf::from("target/bench"),
+        only: String::new(),
+        replay: None,
     };
     let mut given = std::env::args().skip(1);
     while let Some(arg) = given.next() {
@@ -49,72 +41,150 @@ fn args() -> Result<Args, String> {
             "--quick" => args.quick = true,
             "--json" => args.json = Some(value()?.into()),
             "--dir" => args.dir = value()?.into(),
-            _ => {
-                return Err(format!(
-                    "unknown {arg}; known: --quick, --json FILE, --dir DIR"
-                ));
+            "--only" => args.only = value()?,
+            "--replay" => {
+                let place = PathBuf::from(value()?);
+                let entries = value()?.parse();
+                let entries = entries.map_err(|e| format!("--replay: {e}"))?;
+                args.replay = Some((place, entries));
             }
+            "--help" | "-h" => return Err(HELP.into()),
+            _ => return Err(format!("unknown {arg}\n{HELP}")),
         }
     }
     Ok(args)
 }
 
-fn main() -> std::process::ExitCode {
-    match args().and_then(|args| run(&args).map_err(|e| e.to_string())) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(text) => {
-            eprintln!("error: {text}");
-            std::process::ExitCode::FAILURE
+fn main() -> ExitCode {
+    let done = args()
+        .map_err(Into::into)
+        .and_then(|args| match &args.replay {
+            Some((place, entries)) => replay_alone(place, *entries),
+            None => run(&args),
+        });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
     }
 }
 
-fn run(args: &Args) -> Result<(), Box<dyn std::error::Error>> {
-    let blocks = if args.quick { 200 } else { 600 };
+/// The rows so far; prints each when it is there.
+struct Table<'a> {
+    args: &'a Args,
+    rows: Vec<Row>,
+}
+
+impl Table<'_> {
+    /// Runs a bench if it is asked for.
+    fn add(&mut self, name: &str, bench: impl FnOnce() -> Result<Vec<Row>>) -> Result<()> {
+        if !name.contains(&self.args.only) {
+            return Ok(());
+        }
+        for row in bench().map_err(|e| format!("{name}: {e}"))? {
+            println!("{}", row.line());
+            self.rows.push(row);
+        }
+        Ok(())
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&args.dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    let mut rows = Vec::new();
-    println!(
-        "{:>10} {:>8} {:>6} {:>6} {:>12} {:>12} {:>8} {:>8}",
-        "bench", "backend", "tasks", "bytes", "ours", "floor", "ratio", "low"
-    );
-    for (tasks, bytes) in [
-        (1, 256),
-        (8, 256),
-        (64, 256),
-        (1024, 256),
-        (1, 4096),
-        (64, 4096),
-        (1024, 4096),
-    ] {
-        let row = write::disk(&runtime, &args.dir, tasks, bytes, blocks)?;
-        rows.push(print(&row));
-    }
-    for tasks in [1, 64, 1024] {
-        rows.push(print(&write::null(&runtime, tasks, 256, blocks)?));
-    }
-    rows.push(print(&replay::page_cache(&runtime, &args.dir, args.quick)?));
+    let runtime = runtime()?;
+    let mut table = Table {
+        args,
+        rows: Vec::new(),
+    };
+    println!("{}", Row::head());
+    appends(&mut table, &runtime)?;
+    replays(&mut table, &runtime)?;
     if let Some(file) = &args.json {
+        let rows: Vec<_> = table.rows.iter().map(Row::json).collect();
         std::fs::write(file, serde_json::to_vec_pretty(&rows)?)?;
     }
     Ok(())
 }
 
-/// Prints a row and gives it for `--json`.
-fn print(row: &Row) -> serde_json::Value {
-    let (ratio, low) = stats::ratio(&row.ours, &row.floor);
-    let ours = stats::median(&mut row.ours.clone());
-    let floor = stats::median(&mut row.floor.clone());
-    println!(
-        "{:>10} {:>8} {:>6} {:>6} {:>12.0} {:>12.0} {:>8.3} {:>8.3}  {}",
-        row.bench, row.backend, row.tasks, row.entry_bytes, ours, floor, ratio, low, row.unit
-    );
-    json!({
-        "bench": row.bench, "backend": row.backend, "tasks": row.tasks,
-        "entry_bytes": row.entry_bytes, "ours": ours, "floor": floor, "unit": row.unit,
-        "ratio": ratio, "ratio_low": low,
-    })
+fn blocks(args: &Args) -> usize {
+    if args.quick { 200 } else { 600 }
+}
+
+fn appends(table: &mut Table<'_>, runtime: &Runtime) -> Result<()> {
+    let args = table.args;
+    for entry_bytes in [256, 4096] {
+        for tasks in [1, 8, 64, 1024] {
+            let name = format!("append-local-{tasks}-{entry_bytes}");
+            let plan = append::plan(tasks, entry_bytes);
+            table.add(&name, || {
+                append::disk(runtime, &args.dir, plan, blocks(args))
+            })?;
+        }
+    }
+    for tasks in [1, 8, 64, 1024] {
+        let plan = Plan {
+            tasks,
+            entry_bytes: 256,
+            each: (16_384 / tasks).min(2048),
+        };
+        let name = format!("append-null-{tasks}-256");
+        table.add(&name, || {
+            append::null(runtime, plan, blocks(args)).map(|row| vec![row])
+        })?;
+    }
+    Ok(())
+}
+
+fn replays(table: &mut Table<'_>, runtime: &Runtime) -> Result<()> {
+    let args = table.args;
+    let entries = if args.quick { 300_000 } else { 1_000_000 };
+    for group in [64, 1024] {
+        table.add(&format!("replay-{group}"), || {
+            let place = args.dir.join(format!("replay-{group}"));
+            let filled = replay::fill(runtime, &place, entries, group)?;
+            let row = filled.beside_bare_read(runtime, group, blocks(args).min(200))?;
+            flushproof_bench::remove(&place)?;
+            Ok(vec![row])
+        })?;
+    }
+    table.add("replay-memory", || memory(runtime, &args.dir, entries))
+}
+
+/// The memory of a replay of a journal ten times as large: ours; the floor is
+/// that of the small one. Each in a process of its own.
+fn memory(runtime: &Runtime, dir: &Path, entries: usize) -> Result<Vec<Row>> {
+    let mut row = Row::new("replay_memory", "local", (1024, replay::ENTRY), "KiB");
+    for (entries, values) in [(entries, &mut row.floor), (10 * entries, &mut row.ours)] {
+        let place = dir.join("memory");
+        let filled = replay::fill(runtime, &place, entries, 1024)?;
+        for _ in 0..5 {
+            values.push(memory_of(&filled)?);
+        }
+        flushproof_bench::remove(&place)?;
+    }
+    Ok(vec![row])
+}
+
+fn memory_of(filled: &Filled) -> Result<f64> {
+    let out = Command::new(std::env::current_exe()?)
+        .arg("--replay")
+        .arg(&filled.place)
+        .arg(filled.entries.to_string())
+        .output()?;
+    if !out.status.success() {
+        return Err(String::from_utf8_lossy(&out.stderr).into());
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).trim().parse()?)
+}
+
+fn replay_alone(place: &Path, entries: usize) -> Result<()> {
+    let filled = Filled {
+        place: place.to_owned(),
+        entries,
+    };
+    filled.replay(&runtime()?)?;
+    println!("{}", replay::peak_memory()?);
+    Ok(())
 }

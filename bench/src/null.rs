@@ -1,7 +1,9 @@
 //! A store that costs nothing: what the engine itself costs.
 
+use crate::Result as BenchResult;
 use async_trait::async_trait;
 use bytes::Bytes;
+use flushproof::{Config, Journal};
 use flushproof_api::{
     BoxStream, Flush, FlushContract, Flushed, HostLock, JournalStore, Listed, LogOptions,
     LogWriter, MemoryStore, Mode, ObjectOptions, ObjectWriter, Options, Reader, Result, Source,
@@ -10,9 +12,21 @@ use flushproof_api::{
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A journal on a new one, that serves.
+///
+/// # Errors
+/// None that are expected.
+pub async fn journal() -> BenchResult<Journal> {
+    let mut config = Config::new(StoreUri::parse("null:")?);
+    config.registry.register(NullFactory::default());
+    config.require = Survives::NOTHING;
+    crate::open(&config).await
+}
+
 /// `null:`: objects are kept in memory, flushed bytes are forgotten.
+/// Its contract is that of `memory:`: a flush is made on the calling thread.
 #[derive(Debug, Default)]
-pub struct NullFactory;
+pub struct NullFactory(MemoryStore);
 
 #[async_trait]
 impl StoreFactory for NullFactory {
@@ -26,10 +40,7 @@ impl StoreFactory for NullFactory {
         _options: &Options,
         _mode: Mode,
     ) -> Result<Arc<dyn JournalStore>> {
-        static STORE: std::sync::OnceLock<MemoryStore> = std::sync::OnceLock::new();
-        Ok(Arc::new(NullStore(
-            STORE.get_or_init(MemoryStore::new).clone(),
-        )))
+        Ok(Arc::new(NullStore(self.0.clone())))
     }
 }
 

@@ -1,81 +1,109 @@
 //! Replay of a journal that lies in the page cache.
 
-use crate::Row;
-use crate::write::rate;
-use flushproof::{Config, StoreUri};
-use flushproof_backend_local::LocalFactory;
+use crate::append::rate;
+use crate::row::Row;
+use crate::{Failure, Result};
+use flushproof::{Item, JournalReader};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use tokio::runtime::Runtime;
 
 /// The length of an entry.
-const ENTRY: usize = 100;
+pub const ENTRY: usize = 100;
 
-/// Our replay beside a bare read of the same files.
-pub fn page_cache(
-    runtime: &Runtime,
-    dir: &Path,
-    quick: bool,
-) -> Result<Row, Box<dyn std::error::Error>> {
-    let entries = if quick { 2_000_000 } else { 10_000_000 };
-    let place = dir.join("journal-replay");
-    let _ = std::fs::remove_dir_all(&place);
-    let mut config = Config::new(StoreUri::parse(&place.to_string_lossy())?);
-    config.registry.register(LocalFactory);
-    runtime.block_on(fill(&config, entries))?;
-    let mut row = Row {
-        bench: "replay",
-        backend: "local",
-        tasks: 1,
-        entry_bytes: ENTRY,
-        ours: Vec::new(),
-        floor: Vec::new(),
-        unit: "entries/s",
-    };
-    for _ in 0..if quick { 7 } else { 15 } {
-        let began = Instant::now();
-        read_files(&place)?;
-        row.floor.push(rate(entries, began.elapsed()));
-        let config = config.clone();
+/// A journal to replay.
+#[derive(Clone, Debug)]
+pub struct Filled {
+    /// Its folder.
+    pub place: PathBuf,
+    /// How many entries it has.
+    pub entries: usize,
+}
+
+/// Writes a journal of `entries` entries, `group` with each flush, as that many
+/// concurrent appenders do.
+///
+/// # Errors
+/// The place's.
+pub fn fill(runtime: &Runtime, place: &Path, entries: usize, group: usize) -> Result<Filled> {
+    runtime.block_on(async {
+        let journal = crate::on_disk(place).await?;
+        let mut entry = [0u8; ENTRY];
+        for first in (0..entries).step_by(group) {
+            let mut last = None;
+            for i in first..(first + group).min(entries) {
+                entry[..8].copy_from_slice(&(i as u64).to_le_bytes());
+                last = Some(journal.reserve(ENTRY).await?.append(&entry)?);
+            }
+            if let Some(last) = last {
+                last.await?;
+            }
+        }
+        journal.close().await?;
+        Ok(Filled {
+            place: place.to_owned(),
+            entries,
+        })
+    })
+}
+
+impl Filled {
+    /// Our replay beside a bare read of the same files, in turns.
+    ///
+    /// # Errors
+    /// The place's; entries are missing.
+    pub fn beside_bare_read(&self, runtime: &Runtime, group: usize, blocks: usize) -> Result<Row> {
+        let mut row = Row::new("replay", "local", (group, ENTRY), "entries/s");
+        for block in 0..=blocks {
+            let began = Instant::now();
+            read_files(&self.place)?;
+            let bare = rate(self.entries, began.elapsed());
+            let ours = rate(self.entries, self.replay(runtime)?);
+            if block > 0 {
+                row.floor.push(bare); // the first read fills the page cache
+                row.ours.push(ours);
+            }
+        }
+        Ok(row)
+    }
+
+    /// Opens and replays the whole journal; says how long that took.
+    ///
+    /// # Errors
+    /// The place's; entries are missing.
+    pub fn replay(&self, runtime: &Runtime) -> Result<std::time::Duration> {
+        let config = crate::local(&self.place)?;
         let began = Instant::now();
         let count = runtime.block_on(async move {
             tokio::spawn(async move {
-                let mut replay = config.reader().await?.entries(None).await?;
-                let mut count = 0usize;
-                while replay.next().await?.is_some() {
-                    count += 1;
+                let reader: JournalReader = config.reader().await?;
+                let mut replay = reader.entries(None).await?;
+                let mut count = 0;
+                let mut bytes = 0;
+                while let Some(item) = replay.next().await? {
+                    if let Item::Entry(entry) = item {
+                        count += 1;
+                        bytes += entry.bytes.len();
+                    }
                 }
-                Ok::<usize, flushproof::Error>(count)
+                Ok::<_, Failure>((count, bytes))
             })
             .await
         })??;
-        assert_eq!(count, entries, "replay lost entries");
-        row.ours.push(rate(entries, began.elapsed()));
+        let took = began.elapsed();
+        if count != (self.entries, self.entries * ENTRY) {
+            return Err(format!("replay gave {count:?} of {} entries", self.entries).into());
+        }
+        Ok(took)
     }
-    let _ = std::fs::remove_dir_all(&place);
-    Ok(row)
 }
 
-async fn fill(config: &Config, entries: usize) -> flushproof::Result<()> {
-    config.format(true).await?;
-    let mut recovery = config.primary().await?;
-    while recovery.next().await?.is_some() {}
-    let journal = recovery.start().await?;
-    let mut last = None;
-    let mut entry = [0u8; ENTRY];
-    for i in 0..entries {
-        entry[..8].copy_from_slice(&(i as u64).to_le_bytes());
-        last = Some(journal.reserve(ENTRY).await?.append(&entry)?);
-    }
-    if let Some(last) = last {
-        last.await?;
-    }
-    journal.close().await
-}
-
-/// The floor: every byte of every file, in pieces of 1 MiB.
-fn read_files(place: &Path) -> std::io::Result<u64> {
+/// The floor: every byte of every segment, in pieces of 1 MiB.
+///
+/// # Errors
+/// The file system's.
+pub fn read_files(place: &Path) -> Result<u64> {
     let mut buf = vec![0u8; 1 << 20];
     let mut total = 0;
     for entry in std::fs::read_dir(place.join("log"))? {
@@ -89,4 +117,35 @@ fn read_files(place: &Path) -> std::io::Result<u64> {
         }
     }
     Ok(total)
+}
+
+/// The most memory that this process had so far, in KiB.
+///
+/// # Errors
+/// There is no `/proc`.
+pub fn peak_memory() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.split_whitespace().next());
+    Ok(kib.ok_or("no VmHWM in /proc/self/status")?.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filled_journal_is_replayed_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = crate::runtime().unwrap();
+        let filled = fill(&runtime, &dir.path().join("a"), 1000, 64).unwrap();
+        filled.replay(&runtime).unwrap();
+        assert!(read_files(&filled.place).unwrap() > 1000 * ENTRY as u64);
+        assert!(peak_memory().unwrap() > 100.0);
+        let more = Filled {
+            entries: 1001,
+            ..filled
+        };
+        assert!(more.replay(&runtime).is_err());
+    }
 }

@@ -8,8 +8,9 @@ use flushproof_api::{Epoch, Error, ErrorKind, Outcome, Result, SeqNo, Survives};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 /// Room in the journal's queue, taken before the entry is appended: the place
 /// where an overloaded program waits. Dropping it gives the room back.
@@ -66,15 +67,11 @@ impl Permit {
             )
             .with_outcome(Outcome::NotWritten));
         }
-        let (first, group) = self.core.accept(entries, encoded, self.cost)?;
+        let wait = Wait::accept(&self.core, entries, encoded, self.cost)?;
         self.spent = true;
         Ok(Ack {
             core: self.core.clone(),
-            group,
-            first,
-            seq: SeqNo(first.0 + entries.len() as u64 - 1),
-            slot: None,
-            gathered: 0,
+            wait,
         })
     }
 }
@@ -122,23 +119,18 @@ pub struct Receipt {
 /// the store, with `Unknown` it may be found by the next primary or not.
 pub struct Ack {
     core: Arc<Core>,
-    group: Arc<Group>,
-    first: SeqNo,
-    seq: SeqNo,
-    slot: Option<usize>,
-    /// How many entries waited when this ack last yielded to gather more.
-    gathered: usize,
+    wait: Wait,
 }
 
 impl Ack {
     /// The entry's number, known before it is durable.
     pub fn seq(&self) -> SeqNo {
-        self.seq
+        self.wait.seq
     }
 
     /// The number of the batch's first entry.
     pub fn first(&self) -> SeqNo {
-        self.first
+        self.wait.first
     }
 
     /// Waits on a plain thread.
@@ -155,6 +147,99 @@ impl Ack {
         }
         crate::commit::block_on(self)
     }
+}
+
+impl Future for Ack {
+    type Output = Result<Receipt>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.wait.poll(&this.core, cx)
+    }
+}
+
+impl Drop for Ack {
+    fn drop(&mut self) {
+        self.wait.dropped(&self.core);
+    }
+}
+
+impl fmt::Debug for Ack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ack").field("seq", &self.seq()).finish()
+    }
+}
+
+/// An [`Ack`] that borrows the journal: what `append` awaits.
+pub(crate) struct Appending<'a> {
+    core: &'a Core,
+    wait: Wait,
+}
+
+impl<'a> Appending<'a> {
+    /// Appends entries for which `cost` of the queue's room was taken; gives it
+    /// back when they are not accepted.
+    pub(crate) fn accept(
+        core: &'a Core,
+        entries: &[&[u8]],
+        encoded: usize,
+        cost: usize,
+    ) -> Result<Appending<'a>> {
+        match Wait::accept(core, entries, encoded, cost) {
+            Ok(wait) => Ok(Appending { core, wait }),
+            Err(error) => {
+                core.room.add_permits(cost);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Future for Appending<'_> {
+    type Output = Result<Receipt>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let core = self.core;
+        self.wait.poll(core, cx)
+    }
+}
+
+impl Drop for Appending<'_> {
+    fn drop(&mut self) {
+        self.wait.dropped(self.core);
+    }
+}
+
+/// An entry that waits to be durable.
+struct Wait {
+    group: Arc<Group>,
+    first: SeqNo,
+    seq: SeqNo,
+    slot: Option<usize>,
+    /// How many entries waited when this ack last yielded to gather more.
+    gathered: u64,
+    /// Since when this ack gathers.
+    gathers_since: Option<Instant>,
+}
+
+enum Gather {
+    Lead,
+    Yield,
+    Wait,
+}
+
+impl Wait {
+    fn accept(core: &Core, entries: &[&[u8]], encoded: usize, cost: usize) -> Result<Wait> {
+        let (first, group) = core.accept(entries, encoded, cost)?;
+        Ok(Wait {
+            group,
+            first,
+            seq: SeqNo(first.0 + entries.len() as u64 - 1),
+            slot: None,
+            gathered: 0,
+            gathers_since: None,
+        })
+    }
 
     fn receipt(&self) -> Option<Result<Receipt>> {
         let receipt = |done: &Done| Receipt {
@@ -168,56 +253,85 @@ impl Ack {
         })
     }
 
+    fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<Result<Receipt>> {
+        if let Some(receipt) = self.receipt() {
+            return Poll::Ready(receipt);
+        }
+        let yields = self.drive(core, cx);
+        if let Some(receipt) = self.receipt() {
+            return Poll::Ready(receipt);
+        }
+        self.group.register(&mut self.slot, cx.waker());
+        if !yields && self.receipt().is_none() {
+            // The leader may have finished between the look and the registration.
+            self.drive(core, cx);
+        }
+        match self.receipt() {
+            Some(receipt) => Poll::Ready(receipt),
+            None => Poll::Pending,
+        }
+    }
+
     fn id(&self) -> u64 {
         self.seq.0 + 1
     }
 
-    /// Whether to flush now, or to yield once so that others may join the group.
-    /// One ack at a time gathers, while the queue still grows and is smaller
-    /// than the last group.
-    fn gather(&mut self) -> Gather {
-        let waiting = {
-            let state = self.core.state();
-            if state.log.is_none() {
-                return Gather::Wait;
+    /// Whether to flush now, or to yield so that the tasks that can run now may
+    /// join the group. One ack at a time gathers: while the queue grows or is
+    /// smaller than hoped for, and no longer than a quarter of a flush.
+    fn gather(&mut self, core: &Core) -> Gather {
+        let elected = &core.elected;
+        if elected.load(SeqCst) == self.id() {
+            let waiting = core.waiting();
+            let hopes = waiting > self.gathered || waiting < core.target();
+            self.gathered = waiting;
+            if hopes && self.is_patient(core) {
+                return Gather::Yield;
             }
-            state.waiting()
-        };
-        let elected = &self.core.elected;
-        let full = waiting as u64 >= self.core.last_group.load(Relaxed);
-        let mine = elected.load(SeqCst) == self.id();
-        if full || (mine && waiting <= self.gathered) {
             elected.store(0, SeqCst);
             return Gather::Lead;
         }
-        if mine
-            || elected
-                .compare_exchange(0, self.id(), SeqCst, SeqCst)
-                .is_ok()
-        {
-            self.gathered = waiting;
-            return Gather::Yield;
+        if !core.has_company() {
+            return Gather::Lead;
         }
-        Gather::Wait
+        match elected.compare_exchange(0, self.id(), SeqCst, SeqCst) {
+            Ok(_) => {
+                self.gathered = core.waiting();
+                Gather::Yield
+            }
+            Err(_) => Gather::Wait,
+        }
+    }
+
+    fn is_patient(&mut self, core: &Core) -> bool {
+        let since = *self.gathers_since.get_or_insert_with(Instant::now);
+        since.elapsed() < core.patience()
     }
 
     /// Writes on this thread if it may, else asks the one that may. `true`: the
     /// caller yields and is polled again at once.
-    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        let place = place();
-        if !self.core.blocking || place == Place::Elsewhere {
-            self.core.wake_flusher();
+    fn drive(&mut self, core: &Core, cx: &mut Context<'_>) -> bool {
+        if !core.blocking {
+            core.wake_flusher();
             return false;
         }
-        match self.gather() {
+        if !core.is_free() {
+            return false; // whoever flushes hands over
+        }
+        let place = place();
+        if place == Place::Elsewhere {
+            core.wake_flusher();
+            return false;
+        }
+        match self.gather(core) {
             Gather::Wait => false,
             Gather::Yield => {
                 cx.waker().wake_by_ref();
                 true
             }
             Gather::Lead => {
-                let lead = || self.core.lead(|| self.group.outcome().is_some());
-                if place == Place::Worker {
+                let lead = || core.lead(|| self.group.outcome().is_some());
+                if place == Place::Worker && !core.is_quick() {
                     tokio::task::block_in_place(lead)
                 } else {
                     lead()
@@ -226,53 +340,16 @@ impl Ack {
             }
         }
     }
-}
 
-enum Gather {
-    Lead,
-    Yield,
-    Wait,
-}
-
-impl Future for Ack {
-    type Output = Result<Receipt>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Some(receipt) = this.receipt() {
-            return Poll::Ready(receipt);
-        }
-        let yields = this.drive(cx);
-        if let Some(receipt) = this.receipt() {
-            return Poll::Ready(receipt);
-        }
-        this.group.register(&mut this.slot, cx.waker());
-        if !yields && this.receipt().is_none() {
-            // The leader may have finished between the look and the registration.
-            this.drive(cx);
-        }
-        match this.receipt() {
-            Some(receipt) => Poll::Ready(receipt),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl Drop for Ack {
-    fn drop(&mut self) {
-        // A dropped ack must leave no one waiting: if it gathered, another may.
-        let elected = &self.core.elected;
-        if elected
-            .compare_exchange(self.id(), 0, SeqCst, SeqCst)
-            .is_ok()
+    /// A dropped ack must leave no one waiting: if it gathered, another may.
+    fn dropped(&mut self, core: &Core) {
+        let elected = &core.elected;
+        if elected.load(SeqCst) == self.id()
+            && elected
+                .compare_exchange(self.id(), 0, SeqCst, SeqCst)
+                .is_ok()
         {
-            self.core.wake_flusher();
+            core.wake_flusher();
         }
-    }
-}
-
-impl fmt::Debug for Ack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ack").field("seq", &self.seq).finish()
     }
 }

@@ -105,6 +105,13 @@ pub(crate) async fn open_segment(
     let len = reader.len().await?;
     let end = limit.map_or(len, |l| l.min(len));
     Ok(match read_segment_header(&*reader, &key, end).await? {
+        HeaderVerdict::Good { end_offset, .. } if end_offset > end => {
+            let cut = crate::format::BadFrame::Truncated {
+                needs: end_offset,
+                has: end,
+            };
+            Opened::Unused(cut, reader, end)
+        }
         HeaderVerdict::Good {
             segment,
             frame,
@@ -161,7 +168,13 @@ pub(crate) async fn scan_tail(segment: &Segment, reader: Arc<dyn Reader>) -> Res
     // Ends of frames that no later frame attests yet: few, because a writer
     // has few flushes under way.
     let mut undecided: VecDeque<(SeqNo, u64)> = VecDeque::new();
+    let mut at = None;
     while let Scanned::Frame(frame) = scanner.next().await? {
+        if frame.end_offset > segment.end {
+            // Its flush did not land whole: the padding is missing.
+            at = Some(frame.offset);
+            break;
+        }
         let header = &frame.header;
         last = LastGood::of(header, frame.offset);
         scan.durable = scan.durable.max(header.durable);
@@ -176,7 +189,7 @@ pub(crate) async fn scan_tail(segment: &Segment, reader: Arc<dyn Reader>) -> Res
             scan.cut = undecided.pop_front().map(|(_, offset)| offset);
         }
     }
-    let at = scanner.offset().min(segment.end);
+    let at = at.unwrap_or(scanner.offset());
     if at < segment.end {
         scan.verdict = classify_tail(&*reader, &segment.key, at, segment.end, last).await?;
     }
@@ -330,10 +343,13 @@ pub(crate) async fn step_back(
         );
         return Err(corrupt(segment.id(), 0, what));
     }
-    match predecessor(context, starts, prev).await? {
-        Some(older) => Ok(Some(older)),
-        None if prev.seq <= trimmed => Ok(None),
-        None => {
+    match predecessor(context, starts, prev).await {
+        // A trimmed name may come back after a power cut, without its bytes.
+        Err(e) if e.kind() == ErrorKind::Corrupt && prev.seq <= trimmed => Ok(None),
+        Err(e) => Err(e),
+        Ok(Some(older)) => Ok(Some(older)),
+        Ok(None) if prev.seq <= trimmed => Ok(None),
+        Ok(None) => {
             let known = match trimmed {
                 SeqNo::ZERO => String::new(),
                 _ => format!(" (the newest good one ends at {trimmed})"),
@@ -447,16 +463,12 @@ pub(crate) struct View {
     pub tail: Option<Tail>,
 }
 
-/// How often a view begins again because a log went away.
+/// How often a look at a journal begins again because it changed meanwhile.
 pub(crate) const ATTEMPTS: u32 = 8;
 
 impl View {
-    /// Looks at the journal as it is now.
+    /// Looks at the journal as it is now; call it within [`settled`].
     pub(crate) async fn load(context: &Context) -> Result<View> {
-        retry_gone(|| View::try_load(context)).await
-    }
-
-    async fn try_load(context: &Context) -> Result<View> {
         let io = context.io();
         let starts = Starts::list(&io, context.journal).await?;
         let head = starts.head().await?;
@@ -485,16 +497,27 @@ impl View {
     }
 }
 
-/// Runs `f` again while it says that a log went away.
-pub(crate) async fn retry_gone<T, F: Future<Output = Result<T>>>(f: impl Fn() -> F) -> Result<T> {
+/// Runs `f`, which looks at a journal that others may change meanwhile.
+///
+/// While a log goes away it begins again. It also begins again when it finds
+/// damage: a higher epoch or a trim may have moved what it looked at between two
+/// lists. Only damage that is found twice in the same words is damage.
+pub(crate) async fn settled<T, F: Future<Output = Result<T>>>(f: impl Fn() -> F) -> Result<T> {
+    let mut damage = None;
     let mut attempt = 0;
     loop {
-        match f().await {
-            Err(e) if e.kind() == ErrorKind::NotFound && attempt < ATTEMPTS => {
-                attempt += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(5 << attempt)).await;
-            }
+        let error = match f().await {
+            Err(e) if attempt < ATTEMPTS => e,
             other => return other,
+        };
+        match error.kind() {
+            ErrorKind::NotFound => {}
+            ErrorKind::Corrupt if damage.as_ref() != Some(&error.to_string()) => {
+                damage = Some(error.to_string());
+            }
+            _ => return Err(error),
         }
+        attempt += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(5 << attempt)).await;
     }
 }

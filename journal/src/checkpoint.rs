@@ -285,14 +285,9 @@ impl CheckpointWriter {
             .map_err(|e| e.context("reading the checkpoint back"))?;
         let trimmed = match &self.primary {
             // A take-over from oneself may have raised the epoch meanwhile.
-            Some(core) => trim(
-                &self.context,
-                core.epoch(),
-                core.nonce(),
-                Some(self.found.id),
-            )
-            .await
-            .map_err(|e| e.context("the checkpoint is published; trimming behind it"))?,
+            Some(core) => trim(core, Some(self.found.id))
+                .await
+                .map_err(|e| e.context("the checkpoint is published; trimming behind it"))?,
             None => Trimmed::default(),
         };
         Ok(Checkpointed {

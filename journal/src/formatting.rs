@@ -6,10 +6,7 @@ use crate::commit::state::now_ms;
 use crate::format::object::FormatObject;
 use crate::format::{JournalId, names};
 use crate::objects::{Bounded, FOLDERS, Root, half_formatted, list_logs, look};
-use flushproof_api::{
-    Epoch, Error, ErrorKind, HostLock, JournalStore, ListedKind, Mode, Result, StorePath,
-};
-use std::sync::Arc;
+use flushproof_api::{Epoch, Error, ErrorKind, HostLock, ListedKind, Mode, Result, StorePath};
 
 /// A journal that was formatted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +28,13 @@ impl Config {
     /// A place that was being erased may be half-formatted: format it again.
     pub async fn format(&self, force: bool) -> Result<Formatted> {
         let store = self.open_store(Mode::ReadWrite).await?;
-        let io = Bounded::new(store.clone(), self.store_timeout);
+        let io = Bounded::new(store, self.store_timeout);
         let formatted = if force {
-            self.format_by_force(&store, &io).await
+            self.format_by_force(&io).await
         } else {
             self.format_empty(&io).await
         };
-        let closed = store.close().await;
+        let closed = io.close().await;
         let formatted = formatted?;
         closed?;
         Ok(formatted)
@@ -71,15 +68,11 @@ impl Config {
         Ok(Formatted { id, erased: false })
     }
 
-    async fn format_by_force(
-        &self,
-        store: &Arc<dyn JournalStore>,
-        io: &Bounded,
-    ) -> Result<Formatted> {
+    async fn format_by_force(&self, io: &Bounded) -> Result<Formatted> {
         // A damaged or newer FORMAT is erased too.
         let erased = !matches!(look(io).await, Ok(Root::Empty));
         if erased {
-            store.host_lock(HostLock::TakeOver).await?;
+            io.host_lock(HostLock::TakeOver).await?;
             self.erase(io).await?;
         }
         let id = publish(io).await?;

@@ -1,6 +1,6 @@
 //! [`Journal`]: a primary that serves.
 
-use crate::append::{Permit, encoded_batch};
+use crate::append::{Appending, Permit, encoded_batch};
 use crate::checkpoint::CheckpointWriter;
 use crate::commit::core::{Core, closed};
 use crate::commit::inline::{Place, place};
@@ -132,8 +132,9 @@ impl Journal {
     /// # Cancel safety
     /// Once the entry was accepted it becomes durable although the future is dropped.
     pub async fn append(&self, entry: &[u8]) -> Result<Receipt> {
-        let ack = self.reserve(entry.len()).await?.append(entry)?;
-        ack.await
+        let (encoded, cost) = self.measure([entry.len()].into_iter())?;
+        self.take_room(cost).await?;
+        Appending::accept(self.core(), &[entry], encoded, cost)?.await
     }
 
     /// Appends several entries atomically and waits until they are durable.
@@ -245,8 +246,7 @@ impl Journal {
     /// # Cancel safety
     /// Finishes alone or not at all, name by name; repeat it.
     pub async fn trim(&self) -> Result<Trimmed> {
-        let core = self.core();
-        trim(&core.context, core.epoch(), core.nonce(), None).await
+        trim(self.core(), None).await
     }
 
     /// Flushes what was accepted, ends the log with a seal and closes the store.
@@ -262,7 +262,7 @@ impl Journal {
         durable_through(core.clone(), core.accepted()).await?;
         let sealed = seal(&core).await;
         core.end();
-        core.context.store.close().await?;
+        core.context.io().close().await?;
         sealed
     }
 
@@ -286,10 +286,16 @@ impl Journal {
     }
 
     async fn wait_for_room(&self, encoded: usize, cost: usize) -> Result<Permit> {
+        self.take_room(cost).await?;
+        Ok(Permit::new(self.core().clone(), encoded, cost))
+    }
+
+    /// Takes room in the queue; whoever has it gives it back.
+    async fn take_room(&self, cost: usize) -> Result<()> {
         match self.core().room.acquire_many(cost as u32).await {
             Ok(room) => {
                 room.forget();
-                Ok(Permit::new(self.core().clone(), encoded, cost))
+                Ok(())
             }
             Err(_) => Err(self.why_closed()),
         }
@@ -341,18 +347,32 @@ async fn seal(core: &Arc<Core>) -> Result<()> {
         // A mark or a detached task holds the log for one flush at most.
         let _ = tokio::time::timeout(Duration::from_millis(5), moved).await;
     };
+    let mut interrupted = Interrupted(core, true);
     let frame = core.control_frame(&mut log, FrameKind::Seal, &[]);
     let sealed = async {
         let (mut writer, _) = flush_off_thread(log.writer, frame, core.blocking, deadline).await?;
         writer.seal().await
     };
-    match tokio::time::timeout(deadline, sealed).await {
+    let sealed = tokio::time::timeout(deadline, sealed).await;
+    interrupted.1 = false;
+    match sealed {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(error.context("closing the journal")),
         Err(_) => {
             let error = crate::commit::detached::hung(deadline);
             core.fail(generation, error.clone());
             Err(error.context("closing the journal"))
+        }
+    }
+}
+
+/// The log is gone with a close that was dropped half-way: the journal ends.
+struct Interrupted<'a>(&'a Core, bool);
+
+impl Drop for Interrupted<'_> {
+    fn drop(&mut self) {
+        if self.1 {
+            self.0.end();
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::format::{JournalId, SegmentId};
 use async_trait::async_trait;
 use bytes::Bytes;
 use flushproof_api::{
-    Epoch, Error, ErrorKind, JournalStore, Listed, ListedKind, LogOptions, LogWriter,
+    Epoch, Error, ErrorKind, HostLock, JournalStore, Listed, ListedKind, LogOptions, LogWriter,
     ObjectOptions, ObjectWriter, Reader, Result, Source, StorePath,
 };
 use futures_util::StreamExt;
@@ -86,6 +86,16 @@ impl Bounded {
         let path = names::log_path(segment)?;
         self.bound("fencing", &path, self.store.fence_log(&path))
             .await
+    }
+
+    pub(crate) async fn host_lock(&self, how: HostLock) -> Result<()> {
+        bound(self.limit, self.store.host_lock(how)).await
+    }
+
+    /// Gives back what the store holds: its lock, its spares.
+    pub(crate) async fn close(&self) -> Result<()> {
+        let closed = bound(self.limit, self.store.close()).await;
+        closed.map_err(|e| e.context("closing the store"))
     }
 
     pub(crate) async fn delete(&self, path: &StorePath) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use crate::chain::{self, Tail as LastSegment};
 use crate::checkpoint::{self, CheckpointEntries};
-use crate::claim::{Claim, claim_epoch};
+use crate::claim::{Claim, claim_epoch, confirm_epoch};
 use crate::commit::serving::{Body, Context};
 use crate::format::object::StartObject;
 use crate::format::{FrameKind, Prev, Scanned, TailVerdict};
@@ -110,17 +110,24 @@ pub(crate) async fn lock_host(context: &Context, take_over: bool) -> Result<()> 
     } else {
         HostLock::Polite
     };
-    let limit = context.config.store_timeout;
-    crate::objects::bound(limit, context.store.host_lock(how))
-        .await
-        .map_err(|e| e.context(&context.config.folder))
+    let asked = context.io().host_lock(how).await;
+    asked.map_err(|e| e.context(&context.config.folder))
 }
 
 impl Recovery {
     /// Steps 1 to 4. `from`: a standby's cursor; the replay begins there.
     pub(crate) async fn begin(context: Context, from: Option<SeqNo>) -> Result<Recovery> {
         let claim = claim_epoch(&context).await?;
-        let recovered = chain::retry_gone(|| recover(&context, claim.epoch, from)).await?;
+        let recovered = chain::settled(|| recover(&context, claim.epoch, from)).await;
+        let recovered = match recovered {
+            // A higher epoch may have moved what this candidate looked at: then
+            // it has no say, and no verdict.
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                confirm_epoch(&context, &claim).await?;
+                return Err(e);
+            }
+            other => other?,
+        };
         tracing::info!(summary = ?recovered.summary, "recovered");
         Ok(Recovery {
             context,

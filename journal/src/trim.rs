@@ -2,6 +2,7 @@
 
 use crate::chain::{self, Segment};
 use crate::checkpoint::{self, Found};
+use crate::commit::core::Core;
 use crate::commit::serving::Context;
 use crate::format::names::{self, CheckpointId};
 use crate::format::{Nonce, SegmentId};
@@ -28,12 +29,19 @@ pub struct Trimmed {
 /// below the oldest checkpoint that is kept: never by the order of names. So a
 /// primary that was superseded and does not know it yet does no harm either.
 /// `verified`: a checkpoint that was just read back.
-pub(crate) async fn trim(
-    context: &Context,
-    epoch: Epoch,
-    nonce: Nonce,
-    verified: Option<CheckpointId>,
-) -> Result<Trimmed> {
+pub(crate) async fn trim(core: &Core, verified: Option<CheckpointId>) -> Result<Trimmed> {
+    let context = &core.context;
+    let Some((epoch, nonce, index)) = core.serving_now() else {
+        return Err(Error::new(
+            ErrorKind::Busy,
+            "the journal does not serve at this moment; trim again later",
+        ));
+    };
+    let own = Own {
+        epoch,
+        nonce,
+        index,
+    };
     let io = context.io();
     let starts = Starts::list(&io, context.journal).await?;
     let mut trimmed = Trimmed::default();
@@ -43,7 +51,7 @@ pub(crate) async fn trim(
         return Ok(trimmed); // too few to drop anything
     };
     let threshold = oldest_kept.id.next_seq;
-    let (chain, logs) = my_chain(context, &starts, epoch, nonce, threshold).await?;
+    let (chain, logs) = my_chain(context, &starts, own, threshold).await?;
     let doomed = doomed(&chain, &logs, epoch, threshold);
     if !doomed.is_empty() || counting.len() > keep {
         verify_kept(context, &counting[..keep], verified).await?;
@@ -63,24 +71,39 @@ pub(crate) async fn trim(
 
 type Logs = Vec<(SegmentId, u64)>;
 
+/// Where this primary stands.
+#[derive(Clone, Copy)]
+struct Own {
+    epoch: Epoch,
+    nonce: Nonce,
+    /// The segment whose header is durable. A header behind it may be visible
+    /// before its flush resolves: nothing is dropped for that one yet.
+    index: u64,
+}
+
 /// This primary's chain, oldest first, and all logs with their lengths.
 async fn my_chain(
     context: &Context,
     starts: &Starts,
-    epoch: Epoch,
-    nonce: Nonce,
+    own: Own,
     threshold: SeqNo,
 ) -> Result<(VecDeque<Segment>, Logs)> {
-    let own = starts.get(epoch).await?.filter(|s| s.nonce == nonce);
-    let Some(own) = own else {
+    let start = starts.get(own.epoch).await?;
+    let Some(start) = start.filter(|s| s.nonce == own.nonce) else {
         return Err(Error::new(
             ErrorKind::Busy,
-            format!("epoch {epoch} is not served any more; trim again later"),
+            format!(
+                "epoch {} is not served any more; trim again later",
+                own.epoch
+            ),
         ));
     };
     let logs = list_logs(&context.io()).await?;
-    let limits: Vec<_> = chain::indexes(&logs, epoch).map(|i| (i, None)).collect();
-    let tail = chain::find_tail(context, &own, &limits).await?;
+    let limits: Vec<_> = chain::indexes(&logs, own.epoch)
+        .filter(|index| *index <= own.index)
+        .map(|index| (index, None))
+        .collect();
+    let tail = chain::find_tail(context, &start, &limits).await?;
     let chain = chain::walk_back(context, starts, tail.segment, SeqNo::ZERO, threshold).await?;
     let logs = logs.into_iter().map(|(id, row)| (id, row.len)).collect();
     Ok((chain, logs))

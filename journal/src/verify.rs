@@ -219,7 +219,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     }
 
     async fn chain(&mut self, starts: &Starts, head: StartObject, newest: SeqNo) -> Result<()> {
-        let tail = chain::retry_gone(|| self.find_tail(&head)).await;
+        let tail = chain::settled(|| self.find_tail(&head)).await;
         let path = names::start_path(head.epoch)?;
         let Some(tail) = self.report.note(path, tail)? else {
             return Ok(());
@@ -272,7 +272,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             TailVerdict::Corrupt { at, why, .. } => (*at, why.clone(), Verdict::Corrupt),
             TailVerdict::Torn { at, bytes } => {
                 tokio::time::sleep(SECOND_LOOK).await;
-                let again = chain::retry_gone(|| self.find_tail(head)).await?;
+                let again = chain::settled(|| self.find_tail(head)).await?;
                 let moved = again.segment.id() != tail.segment.id()
                     || again.scan.end_offset != tail.scan.end_offset
                     || again.scan.verdict != tail.scan.verdict;

@@ -1,9 +1,8 @@
-//! Packs a state into few bytes: only what exists takes room. Equal states have equal bytes, and
-//! states that differ only in which process plays which part have equal bytes too.
+//! Packs a state into few bytes: only what exists takes room. Equal states have equal bytes.
 
 use crate::state::{
-    Bytes, Checkpoints, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_PROCS, MAX_SEQ,
-    Phase, Prepared, Proc, Standby, Start, State,
+    Bytes, Checkpoint, Checkpoints, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_PROCS,
+    MAX_SEQ, Phase, Prepared, Proc, Published, Standby, Start, State,
 };
 
 /// A word that fields are pushed into, lowest bits first.
@@ -52,18 +51,27 @@ fn put_log_id(w: &mut Word, id: LogId) {
 }
 
 fn get_log_id(w: &mut Word) -> LogId {
-    LogId { epoch: w.small(3), index: w.small(2) }
+    LogId {
+        epoch: w.small(3),
+        index: w.small(2),
+    }
 }
 
 fn pack_frame(f: &Frame) -> u16 {
     let mut w = Word::default();
-    w.put(f.kind as u8, 2).put(f.seq, 3).put(f.value, 3).put(f.durable, 3);
+    w.put(f.kind as u8, 2)
+        .put(f.seq, 3)
+        .put(f.value, 3)
+        .put(f.durable, 3);
     w.put(f.durable_offset, 3).put(f.bytes as u8, 2);
     w.bits as u16
 }
 
 fn unpack_frame(bits: u16) -> Frame {
-    let mut w = Word { bits: u64::from(bits), used: 0 };
+    let mut w = Word {
+        bits: u64::from(bits),
+        used: 0,
+    };
     let kind = match w.get(2) {
         0 => Kind::Header,
         1 => Kind::Entry,
@@ -76,39 +84,41 @@ fn unpack_frame(bits: u16) -> Frame {
         2 => Bytes::Kept,
         _ => Bytes::Lost,
     };
-    Frame { kind, seq, value, durable, durable_offset, bytes }
+    Frame {
+        kind,
+        seq,
+        value,
+        durable,
+        durable_offset,
+        bytes,
+    }
 }
 
 fn pack_proc(p: &Proc) -> u64 {
     let mut w = Word::default();
-    w.put(p.phase as u8, 4).put(p.epoch, 3).put(p.head, 3).put(p.own, 3).put(p.listed, 20);
-    w.put(p.end, 3).put(p.acked, 3).put(p.cur, 2).put(p.ack_log, 2).put(p.ack_off, 3);
+    w.put(p.phase as u8, 4)
+        .put(p.head, 3)
+        .put(p.own, 4)
+        .put(p.listed, 16)
+        .put(p.checkpoint, 3);
+    w.put(p.end, 3)
+        .put(p.acked, 3)
+        .put(p.cur, 2)
+        .put(p.ack_log, 2)
+        .put(p.ack_off, 3);
     w.put(p.prepared as u8, 2);
     put_history(&mut w, &p.history);
     w.bits
 }
 
 fn unpack_proc(bits: u64) -> Proc {
-    const PHASES: [Phase; 11] = [
-        Phase::Idle,
-        Phase::Claimed,
-        Phase::StartsListed,
-        Phase::LogsListed,
-        Phase::Recovered,
-        Phase::FirstLog,
-        Phase::Carried,
-        Phase::Published,
-        Phase::ConfirmedEarly,
-        Phase::Serving,
-        Phase::Reopening,
-    ];
     let w = &mut Word { bits, used: 0 };
     Proc {
-        phase: PHASES[w.get(4) as usize],
-        epoch: w.small(3),
+        phase: Phase::ALL[w.get(4) as usize],
         head: w.small(3),
-        own: w.small(3),
-        listed: w.get(20) as u32,
+        own: w.small(4),
+        listed: w.get(16) as u16,
+        checkpoint: w.small(3),
         end: w.small(3),
         acked: w.small(3),
         cur: w.small(2),
@@ -126,16 +136,25 @@ fn unpack_proc(bits: u64) -> Proc {
 
 fn pack_start(start: &Start) -> u16 {
     let mut w = Word::default();
-    w.put(start.published, 1);
+    w.put(start.published as u8, 2);
     put_log_id(&mut w, start.prev);
-    w.put(start.prev_end, 3).put(start.d, 3).put(start.carried_end, 3);
+    w.put(start.prev_end, 3)
+        .put(start.d, 3)
+        .put(start.carried_end, 3);
     w.bits as u16
 }
 
 fn unpack_start(bits: u16) -> Start {
-    let w = &mut Word { bits: u64::from(bits), used: 0 };
+    let w = &mut Word {
+        bits: u64::from(bits),
+        used: 0,
+    };
     Start {
-        published: w.get(1) == 1,
+        published: match w.get(2) {
+            0 => Published::No,
+            1 => Published::Pending,
+            _ => Published::Yes,
+        },
         prev: get_log_id(w),
         prev_end: w.small(3),
         d: w.small(3),
@@ -148,7 +167,10 @@ fn pack_globals(s: &State) -> u64 {
     w.put(s.claimed, 3).put(s.top, 3).put(s.store_crashes, 2);
     w.put(s.standby.cursor, 3).put(s.standby.seen, 3);
     let c = s.checkpoints;
-    w.put(c.newest, 3).put(c.older, 3).put(c.epoch, 3).put(c.written, 3);
+    w.put(c.newest.next, 3).put(c.newest.epoch, 3);
+    w.put(c.older.next, 3)
+        .put(c.older.epoch, 3)
+        .put(c.written, 3);
     put_history(&mut w, &s.kept);
     w.bits
 }
@@ -158,25 +180,39 @@ fn unpack_globals(bits: u64, s: &mut State) {
     s.claimed = w.small(3);
     s.top = w.small(3);
     s.store_crashes = w.small(2);
-    s.standby = Standby { cursor: w.small(3), seen: w.small(3) };
-    let (newest, older, epoch, written) = (w.small(3), w.small(3), w.small(3), w.small(3));
-    s.checkpoints = Checkpoints { newest, older, epoch, written };
+    s.standby = Standby {
+        cursor: w.small(3),
+        seen: w.small(3),
+    };
+    let newest = Checkpoint {
+        next: w.small(3),
+        epoch: w.small(3),
+    };
+    let older = Checkpoint {
+        next: w.small(3),
+        epoch: w.small(3),
+    };
+    s.checkpoints = Checkpoints {
+        newest,
+        older,
+        written: w.small(3),
+    };
     s.kept = get_history(w);
 }
 
+/// Bytes of the packed globals.
+const GLOBALS: usize = 6;
+
 /// Appends the packed state to `out`.
 pub fn encode(s: &State, out: &mut Vec<u8>) {
-    out.extend_from_slice(&pack_globals(s).to_le_bytes()[..5]);
-    let mut procs = [0u64; MAX_PROCS];
-    for (word, p) in procs.iter_mut().zip(&s.procs) {
-        *word = pack_proc(p);
+    out.extend_from_slice(&pack_globals(s).to_le_bytes()[..GLOBALS]);
+    let mut running = 0u8;
+    for (i, p) in s.procs.iter().enumerate() {
+        running |= u8::from(p.phase != Phase::Idle) << i;
     }
-    procs.sort_unstable();
-    for word in procs {
-        // An idle process is all zeros; sorted, these come first and take one byte each.
-        let len = if word == 0 { 0 } else { 8 };
-        out.push(len as u8);
-        out.extend_from_slice(&word.to_le_bytes()[..len]);
+    out.push(running);
+    for p in s.procs.iter().filter(|p| p.phase != Phase::Idle) {
+        out.extend_from_slice(&pack_proc(p).to_le_bytes());
     }
     for e in 0..s.claimed as usize {
         out.extend_from_slice(&pack_start(&s.starts[e]).to_le_bytes());
@@ -216,10 +252,10 @@ impl Bite<'_> {
 pub fn decode(bytes: &[u8]) -> State {
     let mut s = State::default();
     let mut b = Bite(bytes);
-    unpack_globals(b.take(5), &mut s);
-    for p in &mut s.procs {
-        let len = b.take(1) as usize;
-        *p = unpack_proc(b.take(len));
+    unpack_globals(b.take(GLOBALS), &mut s);
+    let running = b.take(1);
+    for i in (0..MAX_PROCS).filter(|i| running >> i & 1 == 1) {
+        s.procs[i] = unpack_proc(b.take(8));
     }
     for e in 0..s.claimed as usize {
         s.starts[e] = unpack_start(b.take(2) as u16);
@@ -233,8 +269,15 @@ pub fn decode(bytes: &[u8]) -> State {
 
 fn decode_log(b: &mut Bite<'_>) -> Log {
     let head = b.take(1) as u8;
-    let life = if head & 1 == 1 { Life::Deleted } else { Life::Present };
-    let mut log = Log { life, ..Log::default() };
+    let life = if head & 1 == 1 {
+        Life::Deleted
+    } else {
+        Life::Present
+    };
+    let mut log = Log {
+        life,
+        ..Log::default()
+    };
     log.fenced = head >> 1 & 1 == 1;
     log.limit = head >> 2 & 7;
     log.len = head >> 5;
@@ -242,4 +285,59 @@ fn decode_log(b: &mut Bite<'_>) -> Log {
         log.frames[i] = unpack_frame(b.take(2) as u16);
     }
     log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bounds::{Bounds, Model};
+    use crate::step::{Steps, steps};
+
+    /// Walks from state to state, each time taking another of the possible steps.
+    #[test]
+    fn a_packed_state_unpacks_to_itself() {
+        let bounds = Bounds {
+            epochs: 4,
+            entries: 4,
+            in_flight: 3,
+            logs: 3,
+            marks: true,
+            standby: true,
+            checkpoints: 2,
+            trim: true,
+            reopen: true,
+            lost_answers: true,
+            pending_starts: true,
+            names_return: true,
+            process_crashes: true,
+            store_crashes: 2,
+            any_order: true,
+        };
+        let model = Model {
+            bounds,
+            without: None,
+        };
+        for walk in 0..500usize {
+            let mut state = State::default();
+            let mut random = walk as u64;
+            for _ in 0..100 {
+                let mut packed = Vec::new();
+                encode(&state, &mut packed);
+                assert_eq!(decode(&packed), state);
+                let mut out = Steps::default();
+                steps(&model, &state, &mut out);
+                assert_eq!(out.broken, None);
+                random = random
+                    .wrapping_mul(6364136223846793005)
+                    .wrapping_add(1442695040888963407);
+                let Some((_, next)) = out
+                    .next
+                    .get((random >> 33) as usize % out.next.len().max(1))
+                else {
+                    break;
+                };
+                state = *next;
+            }
+        }
+    }
 }

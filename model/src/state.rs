@@ -4,15 +4,15 @@
 //! Everything is a small number. Logs are rows of frames, one frame per flush, one entry per frame.
 
 /// Most epochs a configuration may claim.
-pub const MAX_EPOCHS: usize = 5;
+pub const MAX_EPOCHS: usize = 4;
 /// Most log segments of one epoch (so one less rolls).
 pub const MAX_LOGS: usize = 4;
 /// Most frames of one segment.
 pub const MAX_FRAMES: usize = 7;
 /// Most entries of a history.
 pub const MAX_SEQ: usize = 4;
-/// Most processes alive at once.
-pub const MAX_PROCS: usize = 3;
+/// One process for each epoch, and number 0: one that has no epoch yet.
+pub const MAX_PROCS: usize = MAX_EPOCHS + 1;
 
 /// A history: the value at each sequence number. A value is the epoch that appended the entry
 /// (no epoch gives one number twice), 0 is "none".
@@ -23,13 +23,13 @@ pub struct History(pub [u8; MAX_SEQ]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bytes {
     /// Its flush has not finished. *Every single read* may see the bytes or not: they may be on
-    /// their way, in a cache, or gone (FC-2). This includes what a storage crash can do.
+    /// their way, in a cache, or gone (FC-2).
     Unflushed,
     /// Durable, and the flush may resolve Ok.
     Durable,
-    /// Unflushed when its log was fenced, kept for good by a storage crash: never resolves Ok.
+    /// A storage crash came before the flush had finished and kept the bytes: never resolves Ok.
     Kept,
-    /// Lost for good in a storage crash.
+    /// A storage crash came before the flush had finished and lost the bytes.
     Lost,
 }
 
@@ -65,7 +65,14 @@ impl Default for Frame {
     fn default() -> Self {
         let kind = Kind::Header;
         let bytes = Bytes::Unflushed;
-        Frame { kind, seq: 0, value: 0, durable: 0, durable_offset: 0, bytes }
+        Frame {
+            kind,
+            seq: 0,
+            value: 0,
+            durable: 0,
+            durable_offset: 0,
+            bytes,
+        }
     }
 }
 
@@ -91,7 +98,8 @@ pub struct Log {
     pub life: Life,
     /// Whether `fence_log` was called on it.
     pub fenced: bool,
-    /// L of FC-9: frames from here on are not read. Only a mutant makes it less than all.
+    /// L of FC-9: frames from here on are not read. Only a mutant makes it less than all: that
+    /// any unflushed frame may be read or not covers every L that FC-9 allows.
     pub limit: u8,
     /// How many frames its writer has handed over.
     pub len: u8,
@@ -102,7 +110,13 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         let frames = [Frame::default(); MAX_FRAMES];
-        Log { life: Life::Absent, fenced: false, limit: NO_LIMIT, len: 0, frames }
+        Log {
+            life: Life::Absent,
+            fenced: false,
+            limit: NO_LIMIT,
+            len: 0,
+            frames,
+        }
     }
 }
 
@@ -118,9 +132,9 @@ impl Log {
         &self.frames[..self.len as usize]
     }
 
-    /// Whether every frame handed over is durable.
-    pub fn all_durable(&self) -> bool {
-        self.frames().iter().all(|f| f.bytes == Bytes::Durable)
+    /// Whether one more frame has room.
+    pub fn has_room(&self) -> bool {
+        (self.len as usize) < MAX_FRAMES
     }
 }
 
@@ -133,11 +147,23 @@ pub struct LogId {
     pub index: u8,
 }
 
+/// Whether others see a start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Published {
+    /// Not yet.
+    #[default]
+    No,
+    /// Its commit has not returned: each single listing may show it or not.
+    Pending,
+    /// For good.
+    Yes,
+}
+
 /// The object `start/<epoch>`. Filled when its epoch has recovered, visible when published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// Whether it is visible to others.
-    pub published: bool,
+    pub published: Published,
     /// The log that goes before the first log of this epoch, if any.
     pub prev: LogId,
     /// How many frames of `prev` belong to the chain.
@@ -151,29 +177,46 @@ pub struct Start {
 /// How far a process has come. The names tell which step was the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Not running, or stopped.
+    /// Not running, or stopped for good.
     #[default]
     Idle,
     /// `claim_epoch` done.
     Claimed,
+    /// `list_logs` done before `list_starts` (only in a mutant).
+    LogsListedEarly,
     /// `list_starts` done.
     StartsListed,
-    /// `list_logs` done; fences them one by one, then recovers.
+    /// `list_logs` done; `fence_logs` takes them one by one, then `recover`.
     LogsListed,
-    /// `recover_chain` done.
+    /// `recover` done.
     Recovered,
-    /// `create_first_log` done.
+    /// `create_log` of the first log done.
     FirstLog,
-    /// `carry_over` handed everything over; waits for Ok.
+    /// `carry_over` done.
     Carried,
-    /// `publish_start` done.
+    /// `publish_start` under way (only if starts may be pending).
+    Publishing,
+    /// `publish_start` done, `confirm_epoch` not yet.
     Published,
-    /// `confirm_epoch` done, but the start is not published (only in a mutant).
-    ConfirmedEarly,
     /// Past `confirm_epoch`.
     Serving,
-    /// `reopen`: the writer is poisoned, the memory of accepted entries lives on.
-    Reopening,
+}
+
+impl Phase {
+    /// All phases; each stands at its own number.
+    pub const ALL: [Phase; 11] = [
+        Phase::Idle,
+        Phase::Claimed,
+        Phase::LogsListedEarly,
+        Phase::StartsListed,
+        Phase::LogsListed,
+        Phase::Recovered,
+        Phase::FirstLog,
+        Phase::Carried,
+        Phase::Publishing,
+        Phase::Published,
+        Phase::Serving,
+    ];
 }
 
 /// State of the log that is prepared ahead.
@@ -182,7 +225,7 @@ pub enum Prepared {
     /// There is none.
     #[default]
     No,
-    /// `prepare_next_log` created it, epochs not listed since.
+    /// Created, epochs not listed since.
     Created,
     /// Usable for ever.
     Ready,
@@ -190,19 +233,21 @@ pub enum Prepared {
     ListedEarly,
 }
 
-/// What one process remembers. All processes are alike, so their order has no meaning.
+/// What one process remembers. Each claim of an epoch is the life of one process: a process that
+/// crashes is one that never steps again, and after a restart it is another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proc {
     /// How far it has come.
     pub phase: Phase,
-    /// The epoch it claimed.
-    pub epoch: u8,
-    /// The highest start it saw.
+    /// The highest start it saw: the head epoch.
     pub head: u8,
-    /// While taking over from itself: the epoch it served before, else 0.
+    /// While taking over from itself: its own epochs so far, one bit each ([`epoch_bit`]); the
+    /// lowest is the one it served. Else 0.
     pub own: u8,
     /// The logs it saw, one bit each ([`log_bit`]).
-    pub listed: u32,
+    pub listed: u16,
+    /// The newest checkpoint it listed with the logs (only in a mutant; else it lists them later).
+    pub checkpoint: u8,
     /// Next sequence number to give.
     pub end: u8,
     /// Its acknowledged cursor.
@@ -219,8 +264,13 @@ pub struct Proc {
     pub history: History,
 }
 
+/// The bit of an epoch in [`Proc::own`].
+pub fn epoch_bit(epoch: u8) -> u8 {
+    if epoch == 0 { 0 } else { 1 << (epoch - 1) }
+}
+
 /// The bit of a log in [`Proc::listed`].
-pub fn log_bit(id: LogId) -> u32 {
+pub fn log_bit(id: LogId) -> u16 {
     1 << ((id.epoch as usize - 1) * MAX_LOGS + id.index as usize)
 }
 
@@ -234,21 +284,28 @@ pub struct Standby {
     pub seen: u8,
 }
 
+/// The name of a checkpoint: `checkpoint/<next-seq>-<epoch>`. Ordered as the names are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Checkpoint {
+    /// Next sequence number: it holds the state of all entries below. 0: there is none.
+    pub next: u8,
+    /// The epoch in its name.
+    pub epoch: u8,
+}
+
 /// The two checkpoints that are kept. Their content is checked when they are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoints {
-    /// Next sequence number of the newest, 0 if none.
-    pub newest: u8,
-    /// Next sequence number of the one before, 0 if none.
-    pub older: u8,
-    /// Epoch in the name of the newest.
-    pub epoch: u8,
+    /// The newest.
+    pub newest: Checkpoint,
+    /// The one before.
+    pub older: Checkpoint,
     /// How many were written (bounded).
     pub written: u8,
 }
 
 /// One state of the whole system.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// Epochs 1..=claimed have an `epoch/` object.
     pub claimed: u8,
@@ -256,7 +313,7 @@ pub struct State {
     pub starts: [Start; MAX_EPOCHS],
     /// Logs, by epoch - 1 and index.
     pub logs: [[Log; MAX_LOGS]; MAX_EPOCHS],
-    /// The processes.
+    /// The processes, by the epoch they claimed. Number 0 has none yet (only in a mutant).
     pub procs: [Proc; MAX_PROCS],
     /// The standby.
     pub standby: Standby,
@@ -293,7 +350,28 @@ impl State {
 
     /// The highest published start, 0 if none.
     pub fn highest_start(&self) -> u8 {
-        (1..=self.claimed).rev().find(|&e| self.start(e).published).unwrap_or(0)
+        (1..=self.claimed)
+            .rev()
+            .find(|&e| self.start(e).published == Published::Yes)
+            .unwrap_or(0)
+    }
+
+    /// Every start that a listing may find to be the highest, 0 if none.
+    pub fn heads(&self) -> impl Iterator<Item = u8> + '_ {
+        let sure = self.highest_start();
+        let pending = |e: &u8| self.start(*e).published == Published::Pending;
+        std::iter::once(sure).chain((sure + 1..=self.claimed).filter(pending))
+    }
+
+    /// Entries below it are in each checkpoint that may be loaded: the newest may turn out to be
+    /// damaged, so the older must do as well.
+    pub fn covered(&self) -> u8 {
+        let Checkpoints { newest, older, .. } = self.checkpoints;
+        if older.next > 0 {
+            older.next
+        } else {
+            newest.next
+        }
     }
 
     /// Names of all logs an epoch can have.

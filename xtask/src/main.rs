@@ -1,33 +1,74 @@
-//! Project tasks: `cargo xtask ci` runs what the README promises.
+//! Project tasks: `cargo xtask help` lists them. No dependencies, because this is compiled first.
+//!
+//! | module | is about |
+//! | --- | --- |
+//! | `tasks` | what each command runs |
+//! | `run` | running steps, what they took, and what to say when one fails |
+//! | `needs` | programs that must be there; installs them and says so |
+//! | `deny` | cargo-deny, and where it comes from |
+//! | `tidy` | rules of this repository as code |
 
-use std::process::{Command, ExitCode};
+mod deny;
+mod needs;
+mod run;
+mod tasks;
+mod tidy;
 
-/// One step: what it is called, and the command.
-const STEPS: [(&str, &[&str]); 2] = [
-    ("format", &["fmt", "--all", "--check"]),
-    ("test", &["test", "--workspace"]),
-];
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  ci                  everything that must pass; installs what it needs and says so
+  test                the fast loop: tidy and all tests, no servers
+  soak                the same with larger counts, and the model's large bounds (hours)
+  tidy                the repository's rules
+  deny                licences, bans and sources of dependencies
+  fmt | lint | doc    one step of ci
+  model [--large]     the exhaustive model of the protocol, in release
+  fuzz [SECONDS]      the fuzz drivers, on stable Rust
+  bench [--quick] [--json FILE] [--dir DIR]
+                      the journal beside its floors; --quick takes up to 3 minutes
+  peers [ARGS]        the journal beside other logs (bench/peers; see its README)
+  help                this
+
+soak sets these, unless the environment does; any test run obeys them:
+  FLUSHPROOF_ROUNDS=200         kill -9 of a writer under load
+  FLUSHPROOF_ZOMBIE_ROUNDS=50   a stopped and woken primary
+  FLUSHPROOF_CUTS=20            power cuts drawn at each point of the simulated disk
+  FLUSHPROOF_FUZZ_SECONDS=600   each fuzz driver";
 
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("ci") => ci(),
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["ci"] => tasks::ci(),
+        ["test"] => tasks::test(),
+        ["soak"] => tasks::soak(),
+        ["tidy"] => tasks::alone(tidy::step()),
+        ["deny"] => tasks::alone(deny::step()),
+        ["fmt"] => tasks::alone(tasks::fmt()),
+        ["lint"] => tasks::alone(tasks::lint()),
+        ["doc"] => tasks::alone(tasks::doc()),
+        ["model", ref rest @ ..] => tasks::alone(tasks::model(rest)),
+        ["fuzz"] => tasks::alone(tasks::fuzz("60")),
+        ["fuzz", seconds] => tasks::alone(tasks::fuzz(seconds)),
+        ["bench", ref rest @ ..] => tasks::alone(tasks::bench(rest)),
+        ["peers", ref rest @ ..] => tasks::alone(tasks::peers(rest)),
+        ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
         _ => {
-            eprintln!("usage: cargo xtask ci");
-            ExitCode::from(2)
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("{failed}");
+            ExitCode::FAILURE
         }
     }
-}
-
-fn ci() -> ExitCode {
-    for (name, args) in STEPS {
-        println!("== {name}: cargo {}", args.join(" "));
-        let began = std::time::Instant::now();
-        let status = Command::new("cargo").args(args).status();
-        println!("== {name}: {} s", began.elapsed().as_secs());
-        if !status.is_ok_and(|s| s.success()) {
-            eprintln!("failed: run again with: cargo {}", args.join(" "));
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
 }

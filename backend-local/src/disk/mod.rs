@@ -1,11 +1,13 @@
 //! All file-system calls of this crate, as three small traits.
 //!
-//! [`real`] makes the system calls.
+//! [`real`] makes the system calls; `simulated` stands in for it in tests.
 //! A call here is one system call: it may fail, and a write may be short.
 //! Only these modules sync.
 
 pub(crate) mod place;
 pub(crate) mod real;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod simulated;
 
 use flushproof_api::Space;
 use std::any::Any;
@@ -150,9 +152,9 @@ pub(crate) struct Stopped {
 /// Writes all of `parts`, one behind the other: goes on after a short write,
 /// tries again when interrupted, stops at the first other error.
 pub(crate) fn write_all(file: &dyn File, parts: &[&[u8]], offset: u64) -> Result<(), Stopped> {
-    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|p| IoSlice::new(p)).collect();
+    let parts = parts.iter().filter(|part| !part.is_empty());
+    let mut slices: Vec<IoSlice<'_>> = parts.map(|part| IoSlice::new(part)).collect();
     let mut rest = &mut slices[..];
-    IoSlice::advance_slices(&mut rest, 0); // leaves out empty parts
     let mut written = 0u64;
     while !rest.is_empty() {
         match file.write_at(rest, offset + written) {

@@ -47,20 +47,12 @@ impl Place {
 /// Looks at the place of an existing folder.
 pub(crate) fn find(path: &Path) -> io::Result<Place> {
     let path = std::fs::canonicalize(path)?;
-    let kind = statfs(&path)?.filesystem_type();
-    let mount = read_to_string("/proc/self/mountinfo")
-        .ok()
-        .and_then(|text| mount_of(&text, &path));
     let mut place = Place {
-        fs: name_of(kind),
+        fs: name_of(statfs(&path)?.filesystem_type()),
         ..Place::default()
     };
     let mut device = std::fs::metadata(&path)?.dev();
-    if let Some(mount) = mount {
-        // Only mountinfo tells ext4 from ext3 and names what is behind FUSE.
-        if !mount.fs.is_empty() && !matches!(kind, statfs::TMPFS_MAGIC) {
-            place.fs = mount.fs;
-        }
+    if let Some(mount) = read_mount(&path, &place.fs) {
         if let Some(upper) = mount
             .options
             .iter()
@@ -75,10 +67,40 @@ pub(crate) fn find(path: &Path) -> io::Result<Place> {
         ) {
             device = meta.rdev();
         }
+        place.fs = mount.fs;
         place.options = mount.options;
     }
     place.device = device_of(device);
     Ok(place)
+}
+
+/// The mount of `path`, which `statfs` says is of type `fs`. While others mount
+/// and unmount, the kernel may leave lines out: then another one seems to hold
+/// the path, mostly of another type.
+fn read_mount(path: &Path, fs: &str) -> Option<Mount> {
+    let read = || read_to_string("/proc/self/mountinfo").ok();
+    for _ in 0..20 {
+        let text = read()?;
+        if read()? != text {
+            continue;
+        }
+        if let Some(mount) = mount_of(&text, path).filter(|mount| is_of(mount, fs)) {
+            return Some(mount);
+        }
+    }
+    None
+}
+
+/// Whether a mount can be what `statfs` says. Only mountinfo tells ext4 from
+/// ext3, names what is behind FUSE, and knows the types that we have no name for.
+fn is_of(mount: &Mount, fs: &str) -> bool {
+    match fs {
+        "ext4" => mount.fs.starts_with("ext"),
+        "fuse" => mount.fs.starts_with("fuse") || mount.fs == "virtiofs",
+        "nfs" => mount.fs.starts_with("nfs"),
+        "tmpfs" => matches!(mount.fs.as_str(), "tmpfs" | "devtmpfs"),
+        _ => mount.fs == fs || fs.starts_with(UNNAMED),
+    }
 }
 
 /// A line of mountinfo.
@@ -176,6 +198,8 @@ const CIFS: u64 = 0xff53_4d42;
 const CEPH: u64 = 0x00c3_6400;
 const ZFS: u64 = 0x2fc1_2fc1;
 const BCACHEFS: u64 = 0xca45_1a4e;
+/// How the name of a type begins that we have no name for.
+const UNNAMED: &str = "type ";
 const V9FS: u64 = 0x0102_1997;
 
 fn name_of(kind: FsType) -> String {
@@ -196,7 +220,7 @@ fn name_of(kind: FsType) -> String {
             ZFS => "zfs",
             BCACHEFS => "bcachefs",
             V9FS => "9p",
-            n => return format!("type {n:#x}"),
+            n => return format!("{UNNAMED}{n:#x}"),
         },
     };
     name.to_owned()
@@ -228,6 +252,13 @@ rubbish";
         for option in ["rw", "upperdir=/b", "volatile"] {
             assert!(mount.options.iter().any(|o| o == option), "{option}");
         }
+    }
+
+    #[test]
+    fn a_mount_of_another_type_is_not_the_mount() {
+        let of = |path: &str, fs| is_of(&mount_of(INFO, Path::new(path)).unwrap(), fs);
+        assert!(of("/x", "ext4") && of("/var/lib/x", "tmpfs") && of("/x", "type 0x1"));
+        assert!(!of("/x", "overlay") && !of("/var/lib/x", "xfs"));
     }
 
     #[test]

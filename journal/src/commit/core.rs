@@ -11,7 +11,7 @@ use flushproof_api::{Advice, Epoch, Error, ErrorKind, FlushCall, Flushed, Outcom
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 /// The least that an entry costs of the queue's room; bounds their number.
@@ -27,6 +27,8 @@ pub(crate) struct Core {
     pub max_inflight: usize,
     least_cost: usize,
     state: Mutex<State>,
+    /// Whether nobody is flushing; a look without the lock.
+    free: Arc<AtomicBool>,
     /// Room in the queue, in cost units (bytes).
     pub room: Semaphore,
     accepted: AtomicU64,
@@ -34,10 +36,17 @@ pub(crate) struct Core {
     durable: AtomicU64,
     epoch: AtomicU64,
     nonce: Mutex<Nonce>,
+    /// Every entry below it was taken out of the queue.
+    taken: AtomicU64,
     /// The ack that gathers a group before it leads: its number + 1, or 0.
     pub elected: AtomicU64,
-    /// How many entries the last group had.
-    pub last_group: AtomicU64,
+    /// How many groups in a row had one entry only.
+    lonely: AtomicU64,
+    /// How many entries the next group may hope for: those of the last one,
+    /// whose appenders will come again, and those that waited behind it.
+    target: AtomicU64,
+    /// How long flushes take, in ns (a moving average).
+    flush_ns: AtomicU64,
     /// Woken when there is work for the keeper.
     pub keeper: Notify,
     /// The keeper sleeps without a tick: the next append wakes it.
@@ -73,7 +82,10 @@ impl Core {
         let align = (contract.block.max(64)).max(serving.grain as usize);
         let limit = segment_limit(&context, serving.index);
         let next = serving.next_seq.0;
+        let (epoch, nonce) = (serving.epoch.0, serving.nonce);
+        let state = State::new(serving, limit);
         Arc::new(Core {
+            free: state.free(),
             pool: Pool::new(align),
             blocking: contract.flush_call == FlushCall::Blocking,
             max_inflight: contract.max_inflight,
@@ -82,10 +94,14 @@ impl Core {
             accepted: next.into(),
             submitted: next.into(),
             durable: next.into(),
-            epoch: serving.epoch.0.into(),
-            nonce: Mutex::new(serving.nonce),
+            epoch: epoch.into(),
+            nonce: Mutex::new(nonce),
+            taken: next.into(),
             elected: 0.into(),
-            last_group: 1.into(),
+            lonely: 0.into(),
+            target: 1.into(),
+            // Slow until it was measured: a store that hangs at once stops nobody else.
+            flush_ns: 1_000_000.into(),
             keeper: Notify::new(),
             keeper_idle: false.into(),
             moved: Notify::new(),
@@ -93,7 +109,7 @@ impl Core {
             flusher_thread: Mutex::new(None),
             ended: false.into(),
             counters: Counters::default(),
-            state: Mutex::new(State::new(serving, limit)),
+            state: Mutex::new(state),
             context,
         })
     }
@@ -121,6 +137,14 @@ impl Core {
 
     pub(crate) fn nonce(&self) -> Nonce {
         *self.nonce.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The epoch served, its nonce and the index of a log whose header is
+    /// durable; `None` while a take-over from oneself is under way.
+    pub(crate) fn serving_now(&self) -> Option<(Epoch, Nonce, u64)> {
+        let state = self.state();
+        let serves = state.failure.is_none() && state.reopen.is_none();
+        serves.then(|| (self.epoch(), self.nonce(), state.fill.index))
     }
 
     pub(crate) fn set_flusher_thread(&self, thread: Thread) {
@@ -222,9 +246,59 @@ impl Core {
         if state.failure.is_some() {
             return None;
         }
-        let log = state.log.take()?;
-        state.busy_since = Some(Instant::now());
+        let log = state.take_log()?;
         Some((log, state.generation))
+    }
+
+    /// Whether nobody is flushing.
+    pub(crate) fn is_free(&self) -> bool {
+        self.free.load(SeqCst)
+    }
+
+    /// How many entries wait in the queue.
+    pub(crate) fn waiting(&self) -> u64 {
+        let taken = self.taken.load(SeqCst);
+        self.accepted.load(SeqCst).saturating_sub(taken)
+    }
+
+    /// Whether gathering is worth while: not when the last groups had one entry
+    /// each although their leaders had waited; then only now and then.
+    pub(crate) fn has_company(&self) -> bool {
+        const SURE: u64 = 4;
+        const LOOK_EVERY: u64 = 32;
+        let lonely = self.lonely.load(Relaxed);
+        lonely < SURE || lonely % LOOK_EVERY == 0 || self.waiting() < self.target()
+    }
+
+    /// How many entries a leader may hope for.
+    pub(crate) fn target(&self) -> u64 {
+        self.target.load(Relaxed)
+    }
+
+    /// How long a leader may wait for them: a quarter of a flush.
+    pub(crate) fn patience(&self) -> Duration {
+        const MOST: Duration = Duration::from_micros(200);
+        Duration::from_nanos(self.flush_ns.load(Relaxed) / 4).min(MOST)
+    }
+
+    /// Whether flushes are so short that handing the worker's other tasks to
+    /// another thread (`block_in_place`, about 5 µs) would cost more: stores in
+    /// memory.
+    pub(crate) fn is_quick(&self) -> bool {
+        const QUICK_NS: u64 = 20_000;
+        self.flush_ns.load(Relaxed) < QUICK_NS
+    }
+
+    /// Notes how long a flush took. One that is longer counts at once.
+    pub(crate) fn note_flush_time(&self, took: Duration) {
+        let took = took.as_nanos() as u64;
+        let known = self.flush_ns.load(Relaxed);
+        let next = if took > 8 * known {
+            took
+        } else {
+            known - known / 8 + took / 8
+        };
+        self.flush_ns.store(next, Relaxed);
     }
 
     /// Puts the log back. `false`: it was abandoned meanwhile.
@@ -239,9 +313,13 @@ impl Core {
 
     /// Takes the log when something waits; says how long the oldest batch is.
     pub(crate) fn take_busy_log(&self) -> Option<(ActiveLog, u64, usize)> {
-        let len = self.state().queue.front()?.buf.len();
-        self.take_log()
-            .map(|(log, generation)| (log, generation, len))
+        let mut state = self.state();
+        if state.failure.is_some() {
+            return None;
+        }
+        let len = state.queue.front()?.buf.len();
+        let log = state.take_log()?;
+        Some((log, state.generation, len))
     }
 
     /// Takes the next log for whoever holds the present one of this generation.
@@ -257,11 +335,13 @@ impl Core {
     /// Takes the oldest batch for whoever holds the log of this generation.
     pub(crate) fn take_batch(&self, generation: u64) -> Option<Batch> {
         let mut state = self.state();
-        if state.generation == generation {
-            state.take_batch()
-        } else {
-            None
+        if state.generation != generation {
+            return None;
         }
+        let batch = state.take_batch()?;
+        let end = batch.first.0 + u64::from(batch.count);
+        self.taken.store(end, SeqCst);
+        Some(batch)
     }
 
     /// Builds the frame of a batch; keeps it for a reopen. The offset at which
@@ -299,7 +379,13 @@ impl Core {
         let end = job.first.0 + u64::from(job.count);
         state.cut = cut;
         self.durable.store(end, SeqCst);
-        self.last_group.store(u64::from(job.count), Relaxed);
+        let lonely = match job.count {
+            1 => self.lonely.load(Relaxed) + 1,
+            _ => 0,
+        };
+        self.lonely.store(lonely, Relaxed);
+        let target = u64::from(job.count) + self.waiting();
+        self.target.store(target, Relaxed);
         self.counters.groups.fetch_add(1, Relaxed);
         self.counters
             .entries
@@ -323,8 +409,7 @@ impl Core {
             return;
         }
         state.generation += 1;
-        state.log = None;
-        state.busy_since = None;
+        state.abandon_log();
         state.prepared = None;
         if self.context.config.on_unknown == OnUnknown::Reopen && may_reopen(&error) {
             tracing::warn!(%error, "flush of unknown outcome; taking over from myself");
@@ -359,13 +444,13 @@ impl Core {
     pub(crate) fn resume(&self, serving: Serving) {
         let limit = segment_limit(&self.context, serving.index);
         let survives = self.context.store.contract().survives;
-        *self.nonce.lock().unwrap_or_else(PoisonError::into_inner) = serving.nonce;
-        self.epoch.store(serving.epoch.0, SeqCst);
         let done = Done {
             epoch: serving.epoch,
             survives,
         };
         let mut state = self.state();
+        *self.nonce.lock().unwrap_or_else(PoisonError::into_inner) = serving.nonce;
+        self.epoch.store(serving.epoch.0, SeqCst);
         let carried: Vec<_> = state.inflight.drain(..).collect();
         let cut = Prev {
             segment: crate::format::SegmentId {

@@ -12,6 +12,7 @@ use crate::format::{FRAME_HEADER, FrameKind, SegmentHeader, SegmentKey};
 use bytes::Bytes;
 use flushproof_api::{Error, ErrorKind, Flushed, LogWriter, Result, SeqNo};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 use tokio::runtime::{Handle, RuntimeFlavor, worker_index};
 
 /// Where the calling thread may write.
@@ -53,7 +54,7 @@ impl Core {
     /// Wakes one of those whose batch still waits, so that it leads.
     fn hand_over(&self) {
         let next = match self.state() {
-            state if state.log.is_some() => state.queue.front().map(|b| b.group.clone()),
+            state if state.log_is_free() => state.queue.front().map(|b| b.group.clone()),
             _ => None,
         };
         if next.is_some_and(|group| !group.wake_one()) {
@@ -73,7 +74,10 @@ impl Core {
         let end = SeqNo(batch.first.0 + u64::from(batch.count));
         let frame = self.build(&mut log, batch, generation);
         self.counters.flushes.fetch_add(1, Relaxed);
-        match flush_now(&mut *log.writer, frame) {
+        let began = Instant::now();
+        let flushed = flush_now(&mut *log.writer, frame);
+        self.note_flush_time(began.elapsed());
+        match flushed {
             Ok(got) => self.finish_job(log, end, got, generation),
             Err(error) => self.fail(generation, error),
         }

@@ -7,8 +7,8 @@ use super::off_thread::flush_off_thread;
 use super::serving::{Body, Own, Unacknowledged};
 use super::state::{ActiveLog, Prepared};
 use crate::format::{self, FRAME_HEADER, FrameKind, SegmentId};
-use flushproof_api::{Epoch, Error, ErrorKind, ListedKind, LogOptions, Result, StorePath};
-use futures_util::StreamExt;
+use crate::objects::list_epochs;
+use flushproof_api::{Epoch, Error, ErrorKind, Result};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(2);
 /// How long it waits after a log could not be prepared.
 const PREPARE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Up to this time the keeper sleeps without being woken by appends.
+const SHORT: Duration = Duration::from_millis(20);
 
 /// Starts the keeper's thread, and the flusher's for a blocking store.
 pub(crate) fn start(core: &Arc<Core>) -> Result<()> {
@@ -68,18 +71,19 @@ fn flusher(core: &Weak<Core>) {
 enum Next {
     /// Look again after this time.
     After(Duration),
-    /// Sleep until an append wakes it.
-    Idle,
+    /// Sleep until an append wakes it, or until this time has passed.
+    Idle(Option<Duration>),
     /// The journal has ended.
     End,
 }
 
 async fn keep(core: Arc<Core>) {
     let task = (!core.blocking).then(|| tokio::spawn(detached::run(core.clone())));
+    tokio::spawn(sweep(core.clone()));
     let mut keeper = Keeper {
         core: core.clone(),
         seen: None,
-        prepare_after: Instant::now(),
+        preparing: None,
     };
     loop {
         match keeper.look().await {
@@ -87,11 +91,15 @@ async fn keep(core: Arc<Core>) {
             Next::After(time) => {
                 let _ = tokio::time::timeout(time, core.keeper.notified()).await;
             }
-            Next::Idle => {
+            Next::Idle(most) => {
                 core.keeper_idle.store(true, SeqCst);
                 // An append before the flag was set did not wake anybody.
-                if core.state().queue.is_empty() {
-                    core.keeper.notified().await;
+                if core.state().is_quiet() {
+                    let woken = core.keeper.notified();
+                    match most {
+                        Some(time) => drop(tokio::time::timeout(time, woken).await),
+                        None => woken.await,
+                    }
                 }
                 core.keeper_idle.store(false, SeqCst);
             }
@@ -108,7 +116,8 @@ struct Keeper {
     core: Arc<Core>,
     /// The first entry of the oldest queued batch at the last look.
     seen: Option<u64>,
-    prepare_after: Instant,
+    /// The task that makes the next log.
+    preparing: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -123,11 +132,11 @@ impl Keeper {
         }
         self.abandon_hung();
         self.flush_unawaited();
-        self.prepare_next_log().await;
+        self.prepare_next_log();
         let heartbeat = core.context.config.heartbeat;
         let (quiet, due) = {
             let state = core.state();
-            let quiet = state.queue.is_empty() && state.inflight.is_empty();
+            let quiet = state.is_quiet();
             if quiet && state.orphaned {
                 return Next::End;
             }
@@ -146,8 +155,9 @@ impl Keeper {
                 self.idle_mark().await;
                 Next::After(Duration::from_millis(1))
             }
-            (true, Some(wait)) => Next::After(wait),
-            (true, None) => Next::Idle,
+            // Not worth a wake-up by every append.
+            (true, Some(wait)) if wait <= SHORT => Next::After(wait),
+            (true, wait) => Next::Idle(wait),
         }
     }
 
@@ -220,38 +230,25 @@ impl Keeper {
         }
     }
 
-    /// Makes the next log while the present one is half full.
-    async fn prepare_next_log(&mut self) {
+    /// Begins to make the next log when the present one is half full. A task of
+    /// its own, because zero-filling takes long and the keeper has more to do.
+    fn prepare_next_log(&mut self) {
+        if self.preparing.as_ref().is_some_and(|t| !t.is_finished()) {
+            return;
+        }
         let (generation, index) = {
             let state = self.core.state();
             let half = state.fill.offset > state.fill.limit / 2;
             // During a roll the prepared log is taken and not yet the present one.
             let used = state.prepared.is_none() && state.prepared_through == state.fill.index;
-            if !half || !used || Instant::now() < self.prepare_after {
+            if !half || !used || state.reopen.is_some() {
                 return;
             }
             (state.generation, state.prepared_through + 1)
         };
         let epoch = self.core.epoch();
-        let core = self.core.clone();
-        let limit = core.context.config.store_timeout;
-        match tokio::time::timeout(limit, prepare(&core, epoch, index)).await {
-            Ok(Ok(prepared)) => {
-                let mut state = self.core.state();
-                if state.generation == generation {
-                    state.prepared = Some(prepared);
-                    state.prepared_through = index;
-                }
-            }
-            Ok(Err(error)) if error.kind() == ErrorKind::Fenced => {
-                self.core.fail(generation, error);
-            }
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the next log could not be prepared; trying again");
-                self.prepare_after = Instant::now() + PREPARE_AGAIN;
-            }
-            Err(_) => self.prepare_after = Instant::now() + PREPARE_AGAIN,
-        }
+        let task = prepare_ahead(self.core.clone(), generation, epoch, index);
+        self.preparing = Some(tokio::spawn(task));
     }
 
     /// Takes over from oneself after a flush of unknown outcome; tries again
@@ -308,39 +305,56 @@ fn body_of(job: &super::state::InFlight) -> Body {
     }
 }
 
-/// Creates log `index` of my epoch, then makes sure that mine is still the highest.
-/// From then on it may be used without another listing.
+/// Removes what an earlier process left half-made. Young leftovers may be
+/// another process's work under way.
+async fn sweep(core: Arc<Core>) {
+    const OLD: Duration = Duration::from_secs(3600);
+    match core.context.store.sweep(OLD).await {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(swept, "removed leftovers of the store"),
+        Err(error) => tracing::warn!(%error, "the store's leftovers could not be removed"),
+    }
+}
+
+/// Makes the next log; ends a moment later when it could not.
+async fn prepare_ahead(core: Arc<Core>, generation: u64, epoch: Epoch, index: u64) {
+    match prepare(&core, epoch, index).await {
+        Ok(prepared) => {
+            let mut state = core.state();
+            if state.generation == generation {
+                state.prepared = Some(prepared);
+                state.prepared_through = index;
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::Fenced => core.fail(generation, error),
+        Err(error) => {
+            tracing::warn!(%error, "the next log could not be prepared; trying again");
+            tokio::time::sleep(PREPARE_AGAIN).await;
+            core.keeper.notify_one();
+        }
+    }
+}
+
+/// Creates log `index` of my epoch, *then* makes sure that mine is still the
+/// highest. From then on it may be used without another listing.
 async fn prepare(core: &Core, epoch: Epoch, index: u64) -> Result<Prepared> {
-    let store = &core.context.store;
+    let io = core.context.io();
     let path = format::names::log_path(SegmentId { epoch, index })?;
     let size_hint = super::core::segment_limit(&core.context, index);
-    let writer = match store.create_log(&path, LogOptions { size_hint }).await {
+    let writer = match io.create_log(&path, size_hint).await {
         // Left by an attempt of my own whose answer was lost: nobody else makes
-        // logs of my epoch, and this one was never used.
+        // logs of my epoch, and one of this index was never used.
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            store.delete(&path).await?;
-            store.create_log(&path, LogOptions { size_hint }).await?
+            io.delete(&path).await?;
+            io.create_log(&path, size_hint).await?
         }
         other => other?,
     };
-    confirm_prepared(core, epoch).await?;
-    Ok(Prepared { writer, index })
-}
-
-async fn confirm_prepared(core: &Core, epoch: Epoch) -> Result<()> {
-    let folder = StorePath::new("epoch")?;
-    let mut listed = core.context.store.list(&folder);
-    while let Some(row) = listed.next().await {
-        let row = row?;
-        match format::names::parse_epoch(&row.path) {
-            Some(other) if row.kind == ListedKind::Object && other > epoch => {
-                return Err(Error::new(
-                    ErrorKind::Fenced,
-                    format!("epoch {other} was claimed; this primary of epoch {epoch} stands down"),
-                ));
-            }
-            _ => {}
-        }
+    match list_epochs(&io).await?.last() {
+        Some(other) if *other > epoch => Err(Error::new(
+            ErrorKind::Fenced,
+            format!("epoch {other} was claimed; this primary of epoch {epoch} stands down"),
+        )),
+        _ => Ok(Prepared { writer, index }),
     }
-    Ok(())
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use flushproof_api::{Error, LogWriter, SeqNo};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A group stops growing here, so that its flush stays short.
@@ -23,8 +24,11 @@ pub(crate) struct State {
     pub queue: VecDeque<Batch>,
     /// Batches on their way to the store, in order.
     pub inflight: VecDeque<InFlight>,
-    /// The log, unless somebody is flushing.
-    pub log: Option<ActiveLog>,
+    /// The log, unless somebody is flushing. Changed only by [`State::take_log`],
+    /// [`State::put_back`] and [`State::abandon_log`].
+    log: Option<ActiveLog>,
+    /// Whether `log` is here, for a look without the lock.
+    free: Arc<AtomicBool>,
     /// When the present flush began.
     pub busy_since: Option<Instant>,
     /// Counts the logs' owners: a late answer of an abandoned writer is told by it.
@@ -118,6 +122,7 @@ impl State {
             last_flush: Instant::now(),
             orphaned: false,
             log: Some(log),
+            free: Arc::new(AtomicBool::new(true)),
             busy_since: None,
             generation: 0,
             prepared: None,
@@ -162,6 +167,11 @@ impl State {
         (seq, batch.group.clone())
     }
 
+    /// Whether no entry waits or is on its way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.queue.is_empty() && self.inflight.is_empty()
+    }
+
     /// Moves the oldest batch from the queue to those in flight.
     pub(crate) fn take_batch(&mut self) -> Option<Batch> {
         let batch = self.queue.pop_front()?;
@@ -176,18 +186,39 @@ impl State {
         Some(batch)
     }
 
+    /// Tells without the lock whether the log is free.
+    pub(crate) fn free(&self) -> Arc<AtomicBool> {
+        self.free.clone()
+    }
+
+    /// Whether nobody is flushing.
+    pub(crate) fn log_is_free(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// Takes the log: whoever has it is the only one who flushes.
+    pub(crate) fn take_log(&mut self) -> Option<ActiveLog> {
+        let log = self.log.take()?;
+        self.free.store(false, SeqCst);
+        self.busy_since = Some(Instant::now());
+        Some(log)
+    }
+
+    /// Forgets the log, whoever has it.
+    pub(crate) fn abandon_log(&mut self) {
+        self.log = None;
+        self.busy_since = None;
+        self.free.store(false, SeqCst);
+    }
+
     /// The log is free again.
     pub(crate) fn put_back(&mut self, log: ActiveLog) {
         self.fill = log.fill();
         self.log = Some(log);
+        self.free.store(true, SeqCst);
         if let Some(began) = self.busy_since.take() {
             self.last_flush = began;
         }
-    }
-
-    /// How many entries wait in the queue.
-    pub(crate) fn waiting(&self) -> usize {
-        self.queue.iter().map(|b| b.count as usize).sum()
     }
 }
 

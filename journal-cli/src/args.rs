@@ -1,0 +1,171 @@
+//! What the command line says.
+
+use crate::config::{Flags, Sources};
+use crate::failure::EXIT_CODES;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// A durable journal (write-ahead log) on the storage your site already trusts
+///
+/// Each subcommand takes the journal's place, a path or a URI, or finds it in the
+/// configuration: journal.folder in journal.toml, or JOURNAL_FOLDER.
+#[derive(Debug, Parser)]
+#[command(name = "journal", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// What goes for all subcommands.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What goes for all subcommands.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The configuration's file [default: $JOURNAL_CONFIG, else ./journal.toml, else
+    /// /etc/flushproof/journal.toml]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Configuration"
+    )]
+    pub config: Option<PathBuf>,
+    /// The keys of the configuration.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// The journal's place.
+#[derive(Args, Clone, Debug)]
+pub struct Place {
+    /// The journal's place: a path, or a URI such as file:///var/lib/m/journal
+    #[arg(value_name = "URI")]
+    pub uri: Option<String>,
+}
+
+impl Common {
+    /// Where the configuration comes from.
+    pub fn sources(&self, place: &Place) -> Sources {
+        Sources {
+            file: self.config.clone(),
+            flags: self.flags.clone(),
+            uri: place.uri.clone(),
+        }
+    }
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a place an empty journal
+    Format(Format),
+    /// Append entries from stdin, one a line
+    Append(Append),
+    /// Print entries
+    Cat(Cat),
+    /// Print durable entries as they come
+    Follow(Follow),
+    /// Say what the journal is made of
+    Info(Place),
+    /// Read everything and say whether it is clean, torn, being written, or corrupt
+    Verify(Place),
+    /// Say what a place promises, whether a flush reaches the device, and how fast it is
+    Doctor(Doctor),
+    /// Show on real processes that what is acknowledged survives, in some seconds
+    Demo(Place),
+    /// Print completions for a shell
+    Completions(Completions),
+}
+
+/// `journal format`.
+#[derive(Args, Debug)]
+pub struct Format {
+    #[command(flatten)]
+    pub place: Place,
+    /// Erase the journal that is there; its primary is fenced first
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `journal append`.
+#[derive(Args, Debug)]
+pub struct Append {
+    #[command(flatten)]
+    pub place: Place,
+    /// Entries are preceded by their length as a varint (LEB128) instead of lines
+    #[arg(long)]
+    pub delimited: bool,
+    /// Print each entry's sequence number when the entry is durable
+    #[arg(long)]
+    pub acks: bool,
+    /// Take over where another primary lives: it is fenced
+    #[arg(long)]
+    pub take_over: bool,
+}
+
+/// How entries are printed.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(multiple = false)]
+pub struct Shape {
+    /// Each entry's bytes and a newline
+    #[arg(long)]
+    pub raw: bool,
+    /// Each entry's bytes preceded by their length as a varint, as `append --delimited` reads
+    #[arg(long)]
+    pub delimited: bool,
+}
+
+/// `journal cat`.
+#[derive(Args, Debug)]
+pub struct Cat {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub shape: Shape,
+    /// Begin with this sequence number
+    #[arg(long, value_name = "SEQ")]
+    pub from: Option<u64>,
+    /// End before this sequence number
+    #[arg(long, value_name = "SEQ")]
+    pub to: Option<u64>,
+    /// Print at most so many entries
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+}
+
+/// `journal follow`.
+#[derive(Args, Debug)]
+pub struct Follow {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub shape: Shape,
+    /// Begin with this sequence number [default: the newest checkpoint, or the beginning]
+    #[arg(long, value_name = "SEQ")]
+    pub from: Option<u64>,
+    /// End after so many entries
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+}
+
+/// `journal doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub place: Place,
+    /// How long each measurement takes
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub time: std::time::Duration,
+}
+
+/// `journal completions`.
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

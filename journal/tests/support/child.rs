@@ -1,0 +1,249 @@
+//! A writer in a process of its own, to be killed or stopped.
+//!
+//! A test binary runs itself again with [`FOLDER`] set; its test that is named
+//! `child` then calls [`main`]. What was acknowledged comes through a pipe.
+
+use super::state::{State, Writer, entry};
+use flushproof::{Config, ErrorKind, Journal, OnUnknown, Result};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const FOLDER: &str = "FLUSHPROOF_CHILD_FOLDER";
+const RUN: &str = "FLUSHPROOF_CHILD_RUN";
+const REOPEN: &str = "FLUSHPROOF_CHILD_REOPEN";
+
+/// The tasks that append one entry at a time.
+const TASKS: u64 = 5;
+/// The task that appends atomic batches of [`BATCH`] entries.
+pub const BATCHER: u64 = 9;
+pub const BATCH: u64 = 3;
+
+/// What the child does, if this process is one. `false`: it is not.
+pub fn main() -> bool {
+    let Some(folder) = std::env::var_os(FOLDER) else {
+        return false;
+    };
+    let run: u64 = std::env::var(RUN).unwrap().parse().unwrap();
+    let mut config = super::local(Path::new(&folder));
+    say(String::new()); // ends the line that the test harness has begun
+    if std::env::var_os(REOPEN).is_some() {
+        config.on_unknown = OnUnknown::Reopen;
+    }
+    super::runtime().block_on(write(config, run));
+    true
+}
+
+/// Whole lines only: what a killed process leaves unfinished does not count.
+fn say(line: String) {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(format!("{line}\n").as_bytes());
+    written.and_then(|()| out.flush()).unwrap();
+}
+
+async fn write(config: Config, run: u64) {
+    let mut recovery = match config.primary().await {
+        Ok(recovery) => recovery,
+        Err(error) => return say(format!("refused {} {error}", error.kind())),
+    };
+    let state = State::recover(&mut recovery).await.unwrap();
+    let state = Arc::new(Mutex::new(state));
+    let journal = recovery.start().await.unwrap();
+    say(format!("serving {}", journal.epoch()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let (journal, state) = (journal.clone(), state.clone());
+        tasks.spawn(async move { append(&journal, &state, (run, task), 1).await });
+    }
+    let (batcher, its_state) = (journal.clone(), state.clone());
+    tasks.spawn(async move { append(&batcher, &its_state, (run, BATCHER), BATCH).await });
+    tasks.spawn(async move { checkpoint(&journal, &state).await });
+    while let Some(ended) = tasks.join_next().await {
+        let error = ended.unwrap().unwrap_err();
+        say(format!("error {} {error}", error.kind()));
+    }
+}
+
+/// Appends for ever; the order of the journal is the order of the state.
+async fn append(journal: &Journal, state: &Mutex<State>, writer: Writer, batch: u64) -> Result<()> {
+    for first in (0..).step_by(batch as usize) {
+        let entries: Vec<_> = (first..first + batch).map(|n| entry(writer, n)).collect();
+        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let permit = journal
+            .reserve_batch(entries.iter().map(|e| e.len()))
+            .await?;
+        let ack = {
+            let mut state = state.lock().unwrap();
+            let ack = permit.append_batch(&entries)?;
+            for (seq, bytes) in (ack.first().0..).zip(&entries) {
+                state.apply(flushproof::SeqNo(seq), bytes);
+            }
+            ack
+        };
+        let receipt = ack.await?;
+        let last = first + batch - 1;
+        say(format!(
+            "ack {} {} {last} {}",
+            writer.0, writer.1, receipt.seq
+        ));
+    }
+    Ok(())
+}
+
+/// Checkpoints, and so trims, again and again.
+async fn checkpoint(journal: &Journal, state: &Mutex<State>) -> Result<()> {
+    loop {
+        tokio::time::sleep(Duration::from_millis(12)).await;
+        let (at, copy) = {
+            let state = state.lock().unwrap();
+            (journal.accepted(), state.clone())
+        };
+        let made = async {
+            let mut writer = journal.checkpoint(at).await?;
+            for entry in copy.entries() {
+                writer.entry(&entry).await?;
+            }
+            writer.commit().await
+        };
+        match made.await {
+            Ok(done) => say(format!(
+                "checkpoint {} {}",
+                done.next_seq, done.trimmed.segments
+            )),
+            // A primary that was superseded learns it here at the latest.
+            Err(error) if error.kind() == ErrorKind::Busy => {
+                journal.append(b"").await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// An acknowledged entry: the writer, its place in the row, its number.
+#[derive(Clone, Copy, Debug)]
+pub struct Acked {
+    pub writer: Writer,
+    pub n: u64,
+    pub seq: u64,
+}
+
+/// A child as its parent sees it.
+pub struct Child {
+    process: std::process::Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Child {
+    /// Runs this very test binary again as a writer.
+    pub fn spawn(folder: &Path, run: u64, reopen: bool) -> Child {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .env(FOLDER, folder)
+            .env(RUN, run.to_string())
+            .stdout(Stdio::piped());
+        if reopen {
+            command.env(REOPEN, "1");
+        }
+        let mut process = command.spawn().unwrap();
+        let mut out = BufReader::new(process.stdout.take().unwrap());
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = lines.clone();
+        let reader = std::thread::spawn(move || {
+            let mut line = String::new();
+            while out.read_line(&mut line).unwrap() > 0 {
+                // A line without its end was being written when the process was killed.
+                if let Some(whole) = line.strip_suffix('\n') {
+                    kept.lock().unwrap().push(whole.to_owned());
+                }
+                line.clear();
+            }
+        });
+        Child {
+            process,
+            lines,
+            reader: Some(reader),
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.pid() as i32);
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// The words behind `key` of all lines that begin with it.
+    pub fn said(&self, key: &str) -> Vec<String> {
+        let lines = self.lines.lock().unwrap();
+        let behind = |line: &String| Some(line.strip_prefix(key)?.strip_prefix(' ')?.to_owned());
+        lines.iter().filter_map(behind).collect()
+    }
+
+    /// Waits until a line begins with `key`.
+    pub fn wait_for(&mut self, key: &str) {
+        let began = Instant::now();
+        while self.said(key).is_empty() {
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "the child ended: {:?}", self.said(""));
+            assert!(began.elapsed() < Duration::from_secs(30), "no {key:?}");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    pub fn acked(&self) -> Vec<Acked> {
+        let parse = |line: String| {
+            let n: Vec<u64> = line.split(' ').map(|w| w.parse().unwrap()).collect();
+            Acked {
+                writer: (n[0], n[1]),
+                n: n[2],
+                seq: n[3],
+            }
+        };
+        self.said("ack").into_iter().map(parse).collect()
+    }
+
+    /// Kills it (SIGKILL) and waits for its end; it must have lived so long.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        let status = self.end();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+        assert_eq!(
+            signal,
+            Some(9),
+            "it ended by itself: {:?}",
+            self.said("error")
+        );
+    }
+
+    /// Waits for its end, at most half a minute, and for all that it said.
+    pub fn end(&mut self) -> std::process::ExitStatus {
+        let began = Instant::now();
+        let status = loop {
+            match self.process.try_wait().unwrap() {
+                Some(status) => break status,
+                None if began.elapsed() > Duration::from_secs(30) => {
+                    self.process.kill().unwrap();
+                    panic!("the child does not end: {:?}", self.said("error"));
+                }
+                None => std::thread::sleep(Duration::from_micros(500)),
+            }
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,143 @@
+//! The standby's `follow`, and `checkpoint` by a standby or a primary.
+
+use crate::bounds::{Model, Protection};
+use crate::read::{self, Open, Walk};
+use crate::state::{Checkpoint, Checkpoints, Life, MAX_LOGS, Standby, State};
+use crate::step::{Broken, Step, Steps};
+
+/// The standby reads on along the highest start, or still along the one it knows.
+pub fn follow(m: &Model, s: &State, out: &mut Steps) {
+    let highest = s.highest_start();
+    for head in s.heads().filter(|&head| head != 0) {
+        follow_start(m, s, head, head >= highest, out);
+    }
+    let seen = s.standby.seen;
+    if seen != 0 && !s.heads().any(|head| head == seen) {
+        follow_start(m, s, seen, false, out);
+    }
+}
+
+fn follow_start(m: &Model, s: &State, start: u8, highest: bool, out: &mut Steps) {
+    // A start that is no longer the highest explains all: no verdict.
+    let judge = highest || !m.has(Protection::ListBeforeVerdict);
+    let fail = |broken, out: &mut Steps| {
+        if judge {
+            out.fail(Step::Follow(start, s.standby.cursor), broken);
+        }
+    };
+    let mut there = [false; MAX_LOGS];
+    for id in State::names(start) {
+        there[id.index as usize] = s.log(id).life == Life::Present;
+    }
+    let found = read::oldest(m, s, start, &there).and_then(|id| {
+        let walk = (id.index == 0).then(|| read::walk_back(m, s, start));
+        Ok((id, walk.transpose()?))
+    });
+    let (oldest, walk) = match found {
+        Ok(found) => found,
+        Err(broken) => return fail(broken, out),
+    };
+    read::read_open(s, oldest, there, false, &mut |open| match open
+        .and_then(|open| apply(m, s, start, walk.as_ref(), &open))
+    {
+        Ok(next) if next != *s => {
+            out.go(Step::Follow(start, next.standby.cursor), next);
+        }
+        Ok(_) => {}
+        Err(broken) => fail(broken, out),
+    });
+}
+
+/// Applies what one read found.
+fn apply(
+    m: &Model,
+    s: &State,
+    start: u8,
+    walk: Option<&Walk>,
+    open: &Open,
+) -> Result<State, Broken> {
+    let mut next = *s;
+    let first = walk.map_or(open.first, |w| w.first);
+    let mut cursor = s.standby.cursor;
+    if first > cursor {
+        // What comes next was trimmed: loads the newest checkpoint.
+        cursor = cursor.max(s.checkpoints.newest.next);
+    }
+    if first > cursor {
+        return Err(Broken::FalseCorrupt("logs and checkpoints leave a gap"));
+    }
+    let bound = if m.has(Protection::FollowDurableOnly) {
+        open.durable
+    } else {
+        open.end
+    };
+    while cursor < bound {
+        let seq = cursor;
+        let i = usize::from(seq);
+        let of_walk = walk.map_or(0, |w| w.history.0[i]);
+        let found = if open.history.0[i] == 0 {
+            of_walk
+        } else {
+            open.history.0[i]
+        };
+        if found == 0 {
+            return Err(Broken::FalseCorrupt("the row of entries has a gap"));
+        }
+        let kept = &mut next.kept.0[i];
+        if *kept != 0 && *kept != found {
+            return Err(Broken::Contradicted(seq));
+        }
+        *kept = found;
+        cursor += 1;
+    }
+    next.standby = Standby {
+        cursor,
+        seen: start.max(s.standby.seen),
+    };
+    Ok(next)
+}
+
+/// A primary writes a checkpoint of a state that was acknowledged at some time.
+pub fn checkpoint_of_primary(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
+    for next in 1..=s.procs[epoch as usize].acked {
+        write(m, s, epoch, Checkpoint { next, epoch }, out);
+    }
+}
+
+/// The standby writes a checkpoint of what it has applied.
+pub fn checkpoint_of_standby(m: &Model, s: &State, out: &mut Steps) {
+    let Standby { cursor, seen } = s.standby;
+    if cursor > 0 {
+        write(
+            m,
+            s,
+            0,
+            Checkpoint {
+                next: cursor,
+                epoch: seen,
+            },
+            out,
+        );
+    }
+}
+
+/// Its content is what the writer was told or has applied, so it agrees with the ghost.
+fn write(m: &Model, s: &State, by: u8, c: Checkpoint, out: &mut Steps) {
+    let Checkpoints {
+        newest,
+        older,
+        written,
+    } = s.checkpoints;
+    // A checkpoint below the two that are kept changes nothing.
+    if written >= m.bounds.checkpoints || c == newest || c <= older {
+        return;
+    }
+    let mut next = *s;
+    let pair = if c > newest { (c, newest) } else { (newest, c) };
+    next.checkpoints = Checkpoints {
+        newest: pair.0,
+        older: pair.1,
+        written: written + 1,
+    };
+    out.go(Step::Checkpoint(by, c.next), next);
+}

@@ -1,0 +1,96 @@
+//! Trim: a serving primary deletes logs.
+
+use crate::bounds::{Model, Protection};
+use crate::serve::header_ok;
+use crate::state::{Life, Log, LogId, State};
+use crate::step::{Step, Steps};
+
+/// All deletions the primary of `epoch` may do now.
+pub fn trim(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
+    if !m.bounds.trim || (m.has(Protection::TrimAfterHeader) && !header_ok(s, epoch)) {
+        return;
+    }
+    let chain = chain(m, s, epoch);
+    if m.has(Protection::TrimAlongChain) {
+        trim_oldest(m, s, epoch, &chain, out);
+    } else {
+        trim_by_name(m, s, epoch, out);
+    }
+    for older in 1..epoch {
+        for id in State::names(older).filter(|id| !chain.contains(id)) {
+            delete(m, s, epoch, id, out);
+        }
+    }
+}
+
+/// The names on the chain of the epoch's start, newest first, deleted ones too: a log that a walk
+/// does not reach because another is gone is not off the chain.
+fn chain(m: &Model, s: &State, epoch: u8) -> Vec<LogId> {
+    let whole = m.has(Protection::WholeChainKnown);
+    let mut names = Vec::new();
+    let mut id = LogId {
+        epoch,
+        index: s.procs[epoch as usize].cur,
+    };
+    while id.epoch != 0 && (whole || s.log(id).life == Life::Present) {
+        names.push(id);
+        id = match id.index {
+            0 => s.start(id.epoch).prev,
+            _ => LogId {
+                index: id.index - 1,
+                ..id
+            },
+        };
+    }
+    names
+}
+
+fn replaced(m: &Model, s: &State, successor: &Log) -> bool {
+    let c = &s.checkpoints;
+    let older = m.has(Protection::TrimBehindOlder);
+    let bound = if older { c.older.next } else { c.newest.next };
+    let by_checkpoint = bound > 0 && successor.len > 0 && successor.frames[0].seq <= bound;
+    by_checkpoint || !m.has(Protection::TrimBehindCheckpoint)
+}
+
+/// The oldest log of the chain goes when its successor on the chain begins at or below the older
+/// checkpoint.
+fn trim_oldest(m: &Model, s: &State, epoch: u8, chain: &[LogId], out: &mut Steps) {
+    let left = chain
+        .iter()
+        .take_while(|id| s.log(**id).life == Life::Present)
+        .count();
+    match &chain[..left] {
+        [.., successor, oldest] if replaced(m, s, s.log(*successor)) => {
+            delete(m, s, epoch, *oldest, out);
+        }
+        _ => {}
+    }
+}
+
+/// The mutant that takes the next name for the successor.
+fn trim_by_name(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
+    let names: Vec<LogId> = (1..=epoch)
+        .flat_map(State::names)
+        .filter(|id| s.log(*id).life == Life::Present && s.log(*id).len > 0)
+        .collect();
+    match names[..] {
+        [oldest, successor, ..] if replaced(m, s, s.log(successor)) => {
+            delete(m, s, epoch, oldest, out);
+        }
+        _ => {}
+    }
+}
+
+fn delete(m: &Model, s: &State, epoch: u8, id: LogId, out: &mut Steps) {
+    if s.log(id).life != Life::Present {
+        return;
+    }
+    let mut next = *s;
+    let log = next.log_mut(id);
+    log.life = Life::Deleted;
+    if !m.has(Protection::FenceOutlivesLog) {
+        log.fenced = false;
+    }
+    out.go(Step::Trim(epoch, id), next);
+}
