@@ -49,6 +49,7 @@ mod reader;
 mod recovery;
 mod replay;
 mod takeover;
+mod traces;
 mod trim;
 mod verify;
 
