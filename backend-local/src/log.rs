@@ -158,13 +158,12 @@ fn place_new(
     len: u64,
 ) -> Result<Placed> {
     let at = shared.log_file(path);
-    let mut filled = zero_filled(shared, folder, len);
-    if let Err(e) = &filled
-        && e.kind() == io::ErrorKind::StorageFull
-        && shared.spares.clear(shared) > 0
-    {
-        filled = zero_filled(shared, folder, len);
-    }
+    let filled = match zero_filled(shared, folder, len) {
+        Err(e) if e.kind() == io::ErrorKind::StorageFull && shared.spares.clear(shared) > 0 => {
+            zero_filled(shared, folder, len)
+        }
+        filled => filled,
+    };
     let what = "can't prepare the log";
     let (mut temp, file) = filled.map_err(|e| refused(what, &at, e))?;
     match temp.publish(&names::log(path)) {

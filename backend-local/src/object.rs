@@ -149,12 +149,15 @@ impl Drop for LocalObject {
 
 impl Inner {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(()); // a call that went on alone has taken them
+        }
         let result = self.try_write(bytes);
         self.latch(result)
     }
 
     fn latch<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(e) = &result {
+        if let (Err(e), State::Open(_)) = (&result, &self.state) {
             self.state = State::Failed(e.clone());
         }
         result
@@ -213,5 +216,33 @@ impl Inner {
         synced.map_err(|e| fault("can't make the object's name durable", &at, e))?;
         self.state = State::Published;
         Ok(self.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LocalStore, SimulatedDisk};
+    use flushproof_api::{Mode, Options};
+
+    #[tokio::test]
+    async fn fc_10_calls_that_go_on_alone_may_come_late() {
+        let disk = SimulatedDisk::new(1);
+        let store = LocalStore::open_simulated(&disk, &Options::new(), Mode::ReadWrite)
+            .await
+            .unwrap();
+        let path = StorePath::new("epoch/1").unwrap();
+        let mut object = begin(&store.shared(), &path, ObjectOptions::default()).unwrap();
+        // Two writes whose futures were dropped before a thread took them up.
+        for piece in [b"in ", b"row"] {
+            object.object().unwrap().gather(piece);
+        }
+        assert_eq!(object.commit().await.unwrap(), 6);
+        object.run(Inner::write).await.unwrap();
+        object.run(Inner::write).await.unwrap();
+        assert_eq!(object.commit().await.unwrap(), 6);
+        object.write(Bytes::from_static(b"more")).await.unwrap();
+        assert_eq!(object.commit().await.unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(object.commit().await.unwrap(), 6);
     }
 }

@@ -111,17 +111,13 @@ fn unmeasured(root: &dyn Folder, block: usize, settings: Settings) -> Probed {
 
 /// The first method, unless another one is at least a tenth faster.
 fn choose(medians: &[(Method, Duration)]) -> Method {
-    let mut best = medians.first().copied();
-    let first = best;
-    for &(method, time) in medians {
-        if let (Some((_, first)), Some((_, least))) = (first, best)
-            && time * 10 <= first * 9
-            && time < least
-        {
-            best = Some((method, time));
-        }
-    }
-    best.map_or(Method::Fdatasync, |(method, _)| method)
+    let Some(&(first, time)) = medians.first() else {
+        return Method::Fdatasync;
+    };
+    let faster = medians.iter().filter(|(_, t)| *t * 10 <= time * 9);
+    faster
+        .min_by_key(|(_, t)| *t)
+        .map_or(first, |(method, _)| *method)
 }
 
 const DIRECT_READ: How = How {

@@ -137,8 +137,9 @@ impl LocalStore {
         self.shared.method
     }
 
-    /// How many times this store has made something durable since before it was
-    /// opened: every `O_DSYNC` write, `fdatasync` and `fsync` counts one.
+    /// How many times this store made the device flush, its opening and probe
+    /// included: every `O_DSYNC` write, `fdatasync` and `fsync` counts one. Take
+    /// the difference of two moments.
     pub fn device_flushes(&self) -> u64 {
         self.shared.disk.flushes()
     }
@@ -307,10 +308,10 @@ impl Shared {
                     Some(Err(e)) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
                     _ => {}
                 }
-            } else if !name.contains('.')
-                && let Ok(inner) = folder.folder(&name)
-            {
-                removed += self.sweep(&inner, before)?;
+            } else if !name.contains('.') {
+                if let Ok(inner) = folder.folder(&name) {
+                    removed += self.sweep(&inner, before)?;
+                }
             }
         }
         if removed > 0 {

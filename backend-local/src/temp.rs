@@ -79,11 +79,13 @@ impl Temp {
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        if !self.published
-            && let Err(e) = self.folder.remove(&self.name)
-            && e.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(name = self.name, error = %e, "temporary left to sweep");
+        if !self.published {
+            match self.folder.remove(&self.name) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(name = self.name, error = %e, "temporary left to sweep");
+                }
+                _ => {}
+            }
         }
         self.in_use.remove(&self.name);
     }

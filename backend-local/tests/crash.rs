@@ -436,6 +436,35 @@ async fn fc_4_a_failed_sync_is_not_forgotten() {
 }
 
 #[tokio::test]
+async fn fc_9_the_medium_shows_what_the_cache_hides() {
+    let disk = SimulatedDisk::new(10);
+    let options = Options::new().with("method", "fdatasync");
+    let store = LocalStore::open_simulated(&disk, &options, Mode::ReadWrite)
+        .await
+        .unwrap();
+    let at = path("log/1-0");
+    let mut log = create_log(&store, "log/1-0").await.unwrap();
+    log.flush(batch(&store, 1, 1)).await.unwrap();
+    disk.fail_at(disk.calls() + 1, Failure::Io);
+    assert!(log.flush(batch(&store, 8, 2)).await.is_err());
+    let unit = store.contract().block;
+    let cached = read_all(&store, &at, Source::Any).await;
+    assert!(
+        cached[unit..9 * unit].iter().all(|b| *b == 2),
+        "as if all were well"
+    );
+    store.fence_log(&at).await.unwrap();
+    let medium = read_all(&store, &at, Source::Medium).await;
+    assert!(medium[unit..9 * unit].contains(&0));
+    for _ in 0..8 {
+        let after = LocalStore::open_simulated(&disk.power_cut(), &options, Mode::ReadWrite)
+            .await
+            .unwrap();
+        assert_eq!(read_all(&after, &at, Source::Medium).await, medium);
+    }
+}
+
+#[tokio::test]
 async fn fc_9_a_fence_that_comes_while_a_log_is_sealed() {
     let disk = SimulatedDisk::new(11);
     let options = Options::new();

@@ -144,7 +144,9 @@ async fn fc_1_an_overlay_is_as_good_as_what_lies_below() {
     let tmpfs = overlay(&memory.0, "b", "");
     assert_eq!(contract(&tmpfs.0).await.survives, process);
     let volatile = overlay(&at("on-disk-too"), "c", ",volatile");
-    assert_eq!(contract(&volatile.0).await.survives, process);
+    let never = contract(&volatile.0).await;
+    assert_eq!(never.survives, process, "{never:?}");
+    assert!(never.caveats[0].contains("volatile"), "{never:?}");
     // As in a container: the upper layer's path leads nowhere. Time tells.
     drop(memory);
     let unseen = contract(&tmpfs.0).await;

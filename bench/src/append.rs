@@ -55,10 +55,14 @@ pub fn disk(runtime: &Runtime, dir: &Path, plan: Plan, blocks: usize) -> Result<
         }
     }
     drop(crew);
+    let mut measured = vec![rates, latencies];
+    measured.retain(|row| !row.ours.is_empty());
+    measured
+        .iter_mut()
+        .for_each(|row| row.group = group(&journal));
     runtime.block_on(journal.close())?;
     crate::remove(&place)?;
-    let measured = [rates, latencies].into_iter();
-    Ok(measured.filter(|row| !row.ours.is_empty()).collect())
+    Ok(measured)
 }
 
 /// Durable writes one behind the other, and how long each took.
@@ -95,8 +99,15 @@ pub fn null(runtime: &Runtime, plan: Plan, blocks: usize) -> Result<Row> {
         }
     }
     drop(crew);
+    row.group = group(&journal);
     runtime.block_on(journal.close())?;
     Ok(row)
+}
+
+/// Entries of a flush, on average.
+fn group(journal: &flushproof::Journal) -> f64 {
+    let counts = journal.counts();
+    counts.entries as f64 / counts.groups.max(1) as f64
 }
 
 /// Per second.

@@ -184,7 +184,7 @@ mod tests {
                 assert_eq!(appended, (block * tasks * each) as u64);
             }
         }
-        runtime.block_on(journal.close()).unwrap();
+        runtime.block_on(journal.clone().close()).unwrap();
         let plan = Plan {
             tasks: 2,
             entry_bytes: 10,

@@ -22,6 +22,8 @@ pub struct Row {
     pub unit: &'static str,
     /// Times and sizes: less is better.
     pub less: bool,
+    /// How many entries one flush of ours had on average.
+    pub group: f64,
 }
 
 impl Row {
@@ -41,6 +43,7 @@ impl Row {
             floor: Vec::new(),
             unit,
             less: matches!(unit, "us" | "KiB"),
+            group: 0.0,
         }
     }
 
@@ -56,8 +59,8 @@ impl Row {
     /// The head of the table.
     pub fn head() -> String {
         format!(
-            "{:<14} {:<8} {:>5} {:>6} {:>12} {:>12} {:>8} {:>8}  unit",
-            "bench", "backend", "tasks", "bytes", "ours", "floor", "ratio", "low"
+            "{:<14} {:<8} {:>5} {:>6} {:>12} {:>12} {:>8} {:>8} {:>7}  unit",
+            "bench", "backend", "tasks", "bytes", "ours", "floor", "ratio", "low", "group"
         )
     }
 
@@ -65,7 +68,7 @@ impl Row {
     pub fn line(&self) -> String {
         let (ratio, low) = self.ratio();
         format!(
-            "{:<14} {:<8} {:>5} {:>6} {:>12.1} {:>12.1} {:>8.3} {:>8.3}  {}",
+            "{:<14} {:<8} {:>5} {:>6} {:>12.1} {:>12.1} {:>8.3} {:>8.3} {:>7.1}  {}",
             self.bench,
             self.backend,
             self.tasks,
@@ -74,6 +77,7 @@ impl Row {
             stats::median(&mut self.floor.clone()),
             ratio,
             low,
+            self.group,
             self.unit
         )
     }
@@ -91,6 +95,7 @@ impl Row {
             "unit": self.unit,
             "ratio": ratio,
             "ratio_low": low,
+            "entries_per_flush": self.group,
         })
     }
 }

@@ -3,6 +3,7 @@
 use crate::args;
 use crate::entries::Printer;
 use crate::failure::{Failure, Result};
+use crate::open;
 use crate::output::{Out, note};
 use crate::units;
 use flushproof::{Config, Item, SeqNo};
@@ -15,7 +16,7 @@ pub async fn run(config: &Config, args: &args::Cat, out: Out) -> Result<()> {
     {
         return Err(Failure::Usage(format!("--from {from} is behind --to {to}")));
     }
-    let reader = config.reader().await?;
+    let reader = open::reader(config).await?;
     let mut replay = reader.entries(args.from.map(SeqNo)).await?;
     let first = replay.next_seq();
     if args.from.is_none() && first > SeqNo::ZERO {

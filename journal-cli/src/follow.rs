@@ -3,6 +3,7 @@
 use crate::args;
 use crate::entries::Printer;
 use crate::failure::Result;
+use crate::open;
 use crate::output::{Out, note};
 use crate::signals::Signals;
 use flushproof::{Config, FollowItem, SeqNo};
@@ -20,7 +21,7 @@ pub async fn run(config: &Config, args: &args::Follow, out: Out) -> Result<()> {
 
 async fn follow(config: &Config, args: &args::Follow, printer: &mut Printer) -> Result<()> {
     let mut left = args.limit.unwrap_or(u64::MAX);
-    let reader = config.reader().await?;
+    let reader = open::reader(config).await?;
     let mut follow = reader.follow(args.from.map(SeqNo)).await?;
     while left > 0 {
         match follow.next().await? {

@@ -1,6 +1,7 @@
 //! `journal info`: what a journal is made of.
 
 use crate::failure::Result;
+use crate::open;
 use crate::output::Out;
 use crate::units::{clock, count, entries, size};
 use flushproof::{Config, FlushContract, Info};
@@ -9,7 +10,7 @@ use std::fmt::Write;
 
 /// Prints what the journal is made of.
 pub async fn run(config: &Config, out: &mut Out) -> Result<()> {
-    let info = config.reader().await?.info().await?;
+    let info = open::reader(config).await?.info().await?;
     let folder = config.folder.to_string();
     if out.json {
         return out.result(&object(&folder, &info), "");

@@ -5,7 +5,8 @@
 //! | `args` | what the command line says |
 //! | `config` | `journal.toml`, `JOURNAL_…` variables and flags, in one table of keys |
 //! | `failure`, `output`, `units`, `progress` | how things are said, and exit codes |
-//! | `signals` | SIGINT and SIGTERM |
+//! | `signals`, `warnings` | SIGINT and SIGTERM; what the engine warns of |
+//! | `open` | opening a journal |
 //! | `run` | from the command line to a subcommand and an exit code |
 //! | `format`, `append`, `cat`, `follow`, `info`, `verify`, `doctor`, `demo` | the subcommands |
 //!
@@ -22,12 +23,14 @@ mod failure;
 mod follow;
 mod format;
 mod info;
+mod open;
 mod output;
 mod progress;
 mod run;
 mod signals;
 mod units;
 mod verify;
+mod warnings;
 
 fn main() -> std::process::ExitCode {
     run::main()

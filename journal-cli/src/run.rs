@@ -3,7 +3,7 @@
 use crate::args::{Cli, Command};
 use crate::failure::{Failure, Result, USAGE};
 use crate::output::Out;
-use crate::{append, cat, config, demo, doctor, follow, format, info, verify};
+use crate::{append, cat, config, demo, doctor, follow, format, info, verify, warnings};
 use clap::{CommandFactory, Parser};
 use flushproof::Error;
 use std::process::ExitCode;
@@ -16,6 +16,7 @@ pub fn main() -> ExitCode {
         Err(e) => return usage(&e),
     };
     let json = cli.common.json;
+    warnings::show(json);
     match start(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

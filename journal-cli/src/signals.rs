@@ -39,9 +39,12 @@ impl Signals {
         }
     }
 
-    /// Whether a signal came.
-    pub fn came(&self) -> bool {
-        self.0.borrow().is_some()
+    /// Fails when a signal came: for work that must not be dropped half-way.
+    pub fn check(&self) -> Result<()> {
+        match *self.0.borrow() {
+            Some(number) => Err(Failure::Signal(number)),
+            None => Ok(()),
+        }
     }
 
     /// Runs `work` until it ends or a signal comes; then it is dropped.

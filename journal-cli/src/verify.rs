@@ -1,6 +1,7 @@
 //! `journal verify`: reads everything and gives a verdict.
 
 use crate::failure::{CORRUPT, Failure, IN_PROGRESS, Result, TORN};
+use crate::open;
 use crate::output::Out;
 use crate::progress;
 use crate::units::{count, entries, size};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 /// Verifies, prints what was found, and ends with the verdict's exit code.
 pub async fn run(config: &Config, out: &mut Out) -> Result<()> {
-    let reader = config.reader().await?;
+    let reader = open::reader(config).await?;
     let bar = progress::bytes(0, "verifying");
     let report = reader
         .verify(|read, total| {

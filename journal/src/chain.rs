@@ -343,10 +343,13 @@ pub(crate) async fn step_back(
         );
         return Err(corrupt(segment.id(), 0, what));
     }
-    match predecessor(context, starts, prev).await? {
-        Some(older) => Ok(Some(older)),
-        None if prev.seq <= trimmed => Ok(None),
-        None => {
+    match predecessor(context, starts, prev).await {
+        // A trimmed name may come back after a power cut, without its bytes.
+        Err(e) if e.kind() == ErrorKind::Corrupt && prev.seq <= trimmed => Ok(None),
+        Err(e) => Err(e),
+        Ok(Some(older)) => Ok(Some(older)),
+        Ok(None) if prev.seq <= trimmed => Ok(None),
+        Ok(None) => {
             let known = match trimmed {
                 SeqNo::ZERO => String::new(),
                 _ => format!(" (the newest good one ends at {trimmed})"),
@@ -460,16 +463,12 @@ pub(crate) struct View {
     pub tail: Option<Tail>,
 }
 
-/// How often a view begins again because a log went away.
+/// How often a look at a journal begins again because it changed meanwhile.
 pub(crate) const ATTEMPTS: u32 = 8;
 
 impl View {
-    /// Looks at the journal as it is now.
+    /// Looks at the journal as it is now; call it within [`settled`].
     pub(crate) async fn load(context: &Context) -> Result<View> {
-        retry_gone(|| View::try_load(context)).await
-    }
-
-    async fn try_load(context: &Context) -> Result<View> {
         let io = context.io();
         let starts = Starts::list(&io, context.journal).await?;
         let head = starts.head().await?;
@@ -498,16 +497,27 @@ impl View {
     }
 }
 
-/// Runs `f` again while it says that a log went away.
-pub(crate) async fn retry_gone<T, F: Future<Output = Result<T>>>(f: impl Fn() -> F) -> Result<T> {
+/// Runs `f`, which looks at a journal that others may change meanwhile.
+///
+/// While a log goes away it begins again. It also begins again when it finds
+/// damage: a higher epoch or a trim may have moved what it looked at between two
+/// lists. Only damage that is found twice in the same words is damage.
+pub(crate) async fn settled<T, F: Future<Output = Result<T>>>(f: impl Fn() -> F) -> Result<T> {
+    let mut damage = None;
     let mut attempt = 0;
     loop {
-        match f().await {
-            Err(e) if e.kind() == ErrorKind::NotFound && attempt < ATTEMPTS => {
-                attempt += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(5 << attempt)).await;
-            }
+        let error = match f().await {
+            Err(e) if attempt < ATTEMPTS => e,
             other => return other,
+        };
+        match error.kind() {
+            ErrorKind::NotFound => {}
+            ErrorKind::Corrupt if damage.as_ref() != Some(&error.to_string()) => {
+                damage = Some(error.to_string());
+            }
+            _ => return Err(error),
         }
+        attempt += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(5 << attempt)).await;
     }
 }

@@ -115,6 +115,13 @@ impl Follow {
                     self.load(false).await?;
                     true
                 }
+                // No verdict on a chain that was left behind.
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    if !self.look_for_start().await? {
+                        return Err(e);
+                    }
+                    true
+                }
                 other => other?,
             };
             if !more {
@@ -255,7 +262,7 @@ impl Follow {
     /// buffers are dropped. Falls back to the newest checkpoint when what the
     /// cursor needs was trimmed, or when `fresh` asks for it.
     async fn load(&mut self, fresh: bool) -> Result<()> {
-        let loaded = chain::retry_gone(|| load(&self.context, self.cursor, fresh)).await?;
+        let loaded = chain::settled(|| load(&self.context, self.cursor, fresh)).await?;
         let Loaded {
             head,
             checkpoint,

@@ -97,7 +97,7 @@ impl JournalReader {
     /// # Cancel safety
     /// Safe.
     pub async fn info(&self) -> Result<Info> {
-        chain::retry_gone(|| self.try_info()).await
+        chain::settled(|| self.try_info()).await
     }
 
     async fn try_info(&self) -> Result<Info> {

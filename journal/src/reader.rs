@@ -61,7 +61,7 @@ impl JournalReader {
     /// # Cancel safety
     /// Safe.
     pub async fn entries(&self, from: Option<SeqNo>) -> Result<Replay> {
-        chain::retry_gone(|| self.try_entries(from)).await
+        chain::settled(|| self.try_entries(from)).await
     }
 
     async fn try_entries(&self, from: Option<SeqNo>) -> Result<Replay> {

@@ -3,7 +3,7 @@
 
 use crate::chain::{self, Tail as LastSegment};
 use crate::checkpoint::{self, CheckpointEntries};
-use crate::claim::{Claim, claim_epoch};
+use crate::claim::{Claim, claim_epoch, confirm_epoch};
 use crate::commit::serving::{Body, Context};
 use crate::format::object::StartObject;
 use crate::format::{FrameKind, Prev, Scanned, TailVerdict};
@@ -118,7 +118,16 @@ impl Recovery {
     /// Steps 1 to 4. `from`: a standby's cursor; the replay begins there.
     pub(crate) async fn begin(context: Context, from: Option<SeqNo>) -> Result<Recovery> {
         let claim = claim_epoch(&context).await?;
-        let recovered = chain::retry_gone(|| recover(&context, claim.epoch, from)).await?;
+        let recovered = chain::settled(|| recover(&context, claim.epoch, from)).await;
+        let recovered = match recovered {
+            // A higher epoch may have moved what this candidate looked at: then
+            // it has no say, and no verdict.
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                confirm_epoch(&context, &claim).await?;
+                return Err(e);
+            }
+            other => other?,
+        };
         tracing::info!(summary = ?recovered.summary, "recovered");
         Ok(Recovery {
             context,

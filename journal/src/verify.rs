@@ -145,12 +145,14 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         self.epochs(&starts).await?;
         let newest = self.checkpoints(&starts).await?;
         let head = starts.head().await;
-        if let Some(Some(head)) = self.report.note("start", head)? {
+        let head = self.report.note("start", head)?.flatten();
+        if let Some(head) = head {
             self.chain(&starts, head, newest).await?;
         }
         for (id, row) in logs {
             if !self.seen.contains(&id) {
-                self.off_chain(&starts, id, row.len).await?;
+                let head = head.filter(|h| h.epoch == id.epoch);
+                self.off_chain(&starts, head, id, row.len).await?;
             }
         }
         self.report
@@ -217,7 +219,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     }
 
     async fn chain(&mut self, starts: &Starts, head: StartObject, newest: SeqNo) -> Result<()> {
-        let tail = chain::retry_gone(|| self.find_tail(&head)).await;
+        let tail = chain::settled(|| self.find_tail(&head)).await;
         let path = names::start_path(head.epoch)?;
         let Some(tail) = self.report.note(path, tail)? else {
             return Ok(());
@@ -258,7 +260,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     async fn tail(&mut self, head: &StartObject, tail: &Tail) -> Result<()> {
         let path = names::log_path(tail.segment.id())?;
         let (offset, text, verdict) = match &tail.scan.verdict {
-            TailVerdict::Clean if tail.scan.end < head.carried_end => (
+            TailVerdict::Clean | TailVerdict::Torn { .. } if tail.scan.end < head.carried_end => (
                 tail.scan.end_offset,
                 format!(
                     "entries below {} were carried over, but are missing",
@@ -270,7 +272,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             TailVerdict::Corrupt { at, why, .. } => (*at, why.clone(), Verdict::Corrupt),
             TailVerdict::Torn { at, bytes } => {
                 tokio::time::sleep(SECOND_LOOK).await;
-                let again = chain::retry_gone(|| self.find_tail(head)).await?;
+                let again = chain::settled(|| self.find_tail(head)).await?;
                 let moved = again.segment.id() != tail.segment.id()
                     || again.scan.end_offset != tail.scan.end_offset
                     || again.scan.verdict != tail.scan.verdict;
@@ -334,8 +336,15 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         }
     }
 
-    /// A segment that is not on the chain: prepared, superseded, or behind damage.
-    async fn off_chain(&mut self, starts: &Starts, id: SegmentId, len: u64) -> Result<()> {
+    /// A segment that is not on the chain: prepared, superseded, or behind
+    /// damage. `head`: the start of its epoch, if that is the head.
+    async fn off_chain(
+        &mut self,
+        starts: &Starts,
+        head: Option<StartObject>,
+        id: SegmentId,
+        len: u64,
+    ) -> Result<()> {
         (self.progress)(self.report.bytes.min(self.total), self.total);
         let path = names::log_path(id)?;
         let start = starts.get(id.epoch).await;
@@ -366,11 +375,33 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
                         self.report.add(Verdict::Corrupt, path, why);
                         return Ok(());
                     }
+                    TailVerdict::Torn { bytes, .. } if head.is_some() => {
+                        return self.begun(&start, id, bytes).await;
+                    }
                     _ => format!("prepared, {len} bytes, not used"),
                 }
             }
         };
         self.report.add(Verdict::Clean, path, text);
+        Ok(())
+    }
+
+    /// A segment of the head epoch whose header is not whole: looked at twice,
+    /// for a primary may be rolling to it.
+    async fn begun(&mut self, start: &StartObject, id: SegmentId, bytes: u64) -> Result<()> {
+        tokio::time::sleep(SECOND_LOOK).await;
+        let again = chain::open_segment(self.context, start, id.index, None, Source::Any).await?;
+        let path = names::log_path(id)?;
+        match again {
+            Opened::Unused(..) => self.report.add(
+                Verdict::Torn,
+                path,
+                format!("{bytes} bytes of a header that was being written; nothing is in it"),
+            ),
+            _ => self
+                .report
+                .add(Verdict::InProgress, path, "a primary is writing here"),
+        }
         Ok(())
     }
 }

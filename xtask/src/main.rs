@@ -26,7 +26,7 @@ usage: cargo xtask COMMAND
   deny                licences, bans and sources of dependencies
   fmt | lint | doc    one step of ci
   model [--large]     the exhaustive model of the protocol, in release
-  fuzz [SECONDS]      the scanner's fuzz driver, on stable Rust
+  fuzz [SECONDS]      the fuzz drivers, on stable Rust
   bench [--quick] [--json FILE] [--dir DIR]
                       the journal beside its floors; --quick takes up to 3 minutes
   peers [ARGS]        the journal beside other logs (bench/peers; see its README)
@@ -36,7 +36,7 @@ soak sets these, unless the environment does; any test run obeys them:
   FLUSHPROOF_ROUNDS=200         kill -9 of a writer under load
   FLUSHPROOF_ZOMBIE_ROUNDS=50   a stopped and woken primary
   FLUSHPROOF_CUTS=20            power cuts drawn at each point of the simulated disk
-  FLUSHPROOF_FUZZ_SECONDS=600   the fuzz driver";
+  FLUSHPROOF_FUZZ_SECONDS=600   each fuzz driver";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

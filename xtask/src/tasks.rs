@@ -7,8 +7,7 @@ use crate::{deny, needs, tidy};
 const FUZZ_SECONDS: &str = "20";
 
 /// Counts of `soak`, unless the environment sets them.
-const SOAK: [(&str, &str); 5] = [
-    ("FLUSHPROOF_SOAK", "1"),
+const SOAK: [(&str, &str); 4] = [
     ("FLUSHPROOF_ROUNDS", "200"),
     ("FLUSHPROOF_ZOMBIE_ROUNDS", "50"),
     ("FLUSHPROOF_CUTS", "20"),

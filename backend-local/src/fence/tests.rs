@@ -39,8 +39,24 @@ async fn write(store: &LocalStore, log: &mut dyn LogWriter) -> u64 {
     acknowledged
 }
 
-/// What a fence found, and the disk as a power cut right after it leaves it.
-type Found = Arc<Mutex<Option<(u64, SimulatedDisk)>>>;
+/// What a fence found, what could then be read, and the disk as a power cut
+/// right after it leaves it.
+type Found = Arc<Mutex<Option<(u64, Vec<u8>, SimulatedDisk)>>>;
+
+/// All that can be read of the log past the cache.
+fn medium(shared: &Shared) -> Vec<u8> {
+    let direct = How {
+        direct: true,
+        ..How::READ
+    };
+    let folder = crate::folders::find(&shared.root, &at().parent());
+    let file = folder.unwrap().unwrap().open(&names::log(&at()), direct);
+    let file = file.unwrap();
+    let len = file.stat().unwrap().len.next_multiple_of(4096) as usize;
+    let mut buffer = crate::buffer::AlignedBuf::new(len);
+    let n = crate::disk::read_full(file.as_ref(), buffer.as_mut(), 0, 512).unwrap();
+    buffer.as_ref()[..n].to_vec()
+}
 
 /// Lets `fencer` fence the log before the call `call`.
 fn fence_before(disk: &SimulatedDisk, call: u64, fencer: &LocalStore) -> Found {
@@ -48,7 +64,7 @@ fn fence_before(disk: &SimulatedDisk, call: u64, fencer: &LocalStore) -> Found {
     let (shared, here, note) = (fencer.shared(), disk.clone(), found.clone());
     disk.run_before(call, move || {
         if let Ok(len) = fence(&shared, &at()) {
-            *note.lock().unwrap() = Some((len, here.power_cut()));
+            *note.lock().unwrap() = Some((len, medium(&shared), here.power_cut()));
         }
     });
     found
@@ -56,20 +72,21 @@ fn fence_before(disk: &SimulatedDisk, call: u64, fencer: &LocalStore) -> Found {
 
 /// FC-9 (a), (b), (d), (e) for what a writer had acknowledged in the end.
 async fn check(found: Found, acknowledged: u64, fencer: &LocalStore, method: Method, why: &str) {
-    let (len, after) = found.lock().unwrap().take().unwrap();
+    let (len, readable, after) = found.lock().unwrap().take().unwrap();
     assert!(acknowledged <= len, "(a) {why}");
-    assert!(fencer.fence_log(&at()).await.unwrap() >= len, "(e) {why}");
     let reader = fencer.open(&at(), Source::Medium).await.unwrap();
     assert_eq!(
         reader.read(0..len).await.unwrap().len() as u64,
         len,
         "{why}"
     );
+    assert!(fencer.fence_log(&at()).await.unwrap() >= len, "(e) {why}");
     // (b): all of it was durable when the fence returned.
     let store = open(&after, method).await;
     let reader = store.open(&at(), Source::Medium).await.unwrap();
     let bytes = reader.read(0..acknowledged).await.unwrap();
     assert!(bytes.iter().all(|b| *b == 7), "(b) {why}");
+    assert_eq!(medium(&store.shared()), readable, "(c) {why}");
     assert!(
         store.fence_log(&at()).await.unwrap() >= acknowledged,
         "(d) {why}"
@@ -132,6 +149,45 @@ async fn fc_9_a_fence_between_any_two_calls_of_a_creation() {
         }
     }
     assert!(fenced > 0);
+}
+
+#[tokio::test]
+async fn fc_9_a_writer_between_any_two_calls_of_a_fence() {
+    for method in Method::ALL {
+        let disk = SimulatedDisk::new(0);
+        let new = open(&disk, method).await;
+        drop(create(&new).await.unwrap());
+        let before = disk.calls();
+        new.fence_log(&at()).await.unwrap();
+        let calls = disk.calls() - before;
+        let mut most = 0;
+        for call in 0..calls {
+            let disk = SimulatedDisk::new(call);
+            let (old, new) = (open(&disk, method).await, open(&disk, method).await);
+            let mut log = create(&old).await.unwrap();
+            let acknowledged = Arc::new(Mutex::new(0));
+            let (note, block) = (acknowledged.clone(), old.contract().block);
+            disk.run_before(disk.calls() + call, move || {
+                for _ in 0..3 {
+                    let flush = log.flush(Bytes::from(vec![7; block]));
+                    if let Ok(Ok(flushed)) = flush.try_ready() {
+                        *note.lock().unwrap() = flushed.len;
+                    }
+                }
+            });
+            let len = new.fence_log(&at()).await.unwrap();
+            let found = Arc::new(Mutex::new(Some((
+                len,
+                medium(&new.shared()),
+                disk.power_cut(),
+            ))));
+            let acknowledged = *acknowledged.lock().unwrap();
+            most = most.max(acknowledged);
+            let why = format!("written before call {call} of the fence ({method})");
+            check(found, acknowledged, &new, method, &why).await;
+        }
+        assert_eq!(most, 3 * new.contract().block as u64);
+    }
 }
 
 /// The fence of an earlier log of that name, set by who had seen that one.

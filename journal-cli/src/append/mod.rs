@@ -9,11 +9,12 @@ mod input;
 
 use crate::args;
 use crate::failure::{Failure, Result};
+use crate::open;
 use crate::output::Out;
 use crate::signals::Signals;
 use crate::units::{self, count};
 use acks::{Acks, Tally};
-use flushproof::{Ack, Config, ErrorKind, Item, Journal};
+use flushproof::{Ack, Config, ErrorKind, Journal};
 use input::Input;
 use serde_json::json;
 use std::time::Instant;
@@ -26,7 +27,7 @@ const ACKS: usize = 1 << 16;
 pub async fn run(mut config: Config, args: &args::Append, out: Out) -> Result<()> {
     config.take_over = args.take_over;
     let mut signals = Signals::listen()?;
-    let journal = signals.or(open(&config)).await?;
+    let journal = signals.or(open::primary(&config)).await?;
     let began = Instant::now();
     let input = Input::start(args.delimited, config.max_entry)?;
     let (sender, receiver) = mpsc::channel(ACKS);
@@ -62,25 +63,6 @@ pub async fn run(mut config: Config, args: &args::Append, out: Out) -> Result<()
             )),
         }
     })
-}
-
-/// Becomes primary: reads what is there to its end.
-async fn open(config: &Config) -> Result<Journal> {
-    // A place that holds no journal is refused before anything is created there.
-    config.reader().await.map_err(|e| match e.kind() {
-        ErrorKind::NotFound => Failure::from(e).note(format!(
-            "make a journal with: journal format {}",
-            config.folder
-        )),
-        _ => e.into(),
-    })?;
-    let mut recovery = config.primary().await?;
-    while let Some(item) = recovery.next().await? {
-        if let Item::Checkpoint(mut entries) = item {
-            while entries.next().await?.is_some() {}
-        }
-    }
-    Ok(recovery.start().await?)
 }
 
 /// Appends what comes in, until its end. Dropping the future loses nothing that

@@ -79,6 +79,7 @@ enum Next {
 
 async fn keep(core: Arc<Core>) {
     let task = (!core.blocking).then(|| tokio::spawn(detached::run(core.clone())));
+    tokio::spawn(sweep(core.clone()));
     let mut keeper = Keeper {
         core: core.clone(),
         seen: None,
@@ -301,6 +302,17 @@ fn body_of(job: &super::state::InFlight) -> Body {
         first: job.first,
         count: job.count,
         bytes: job.frame.slice(FRAME_HEADER..FRAME_HEADER + job.body_len),
+    }
+}
+
+/// Removes what an earlier process left half-made. Young leftovers may be
+/// another process's work under way.
+async fn sweep(core: Arc<Core>) {
+    const OLD: Duration = Duration::from_secs(3600);
+    match core.context.store.sweep(OLD).await {
+        Ok(0) => {}
+        Ok(swept) => tracing::info!(swept, "removed leftovers of the store"),
+        Err(error) => tracing::warn!(%error, "the store's leftovers could not be removed"),
     }
 }
 

@@ -1,17 +1,17 @@
-//! The driver of the fuzz target: builds a valid segment, damages it as the
-//! input says, and checks that nothing is returned that was not written.
+//! The drivers of the fuzz targets. The scanner's builds a valid segment, damages
+//! it as the input says, and checks that nothing is returned that was not written.
 //!
 //! Random bytes alone never get past a keyed checksum, so the input is a row of
 //! operations; one of them forges a header with right checksums, as only the
 //! writer could, to reach the checks behind them.
 
 use super::checkpoint::{CheckpointEncoder, CheckpointReader};
-use super::names::CheckpointId;
-use super::object::{EpochObject, FormatObject, StartObject};
+use super::names::{self, CheckpointId};
+use super::object::{self, EpochObject, FormatObject, ObjectKind, StartObject};
 use super::*;
 use async_trait::async_trait;
 use bytes::Bytes;
-use flushproof_api::{Epoch, Error, ErrorKind, Reader, Result, SeqNo};
+use flushproof_api::{Epoch, Error, ErrorKind, Reader, Result, SeqNo, StorePath};
 use futures_util::FutureExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -37,6 +37,68 @@ pub fn fuzz_scanner(data: &[u8]) {
     // The reader is always ready, so every future ends with its first poll.
     let _ = check(&segment, reader, window).now_or_never();
     hostile_objects(data);
+}
+
+/// Runs one input: the body of an object in an envelope with the right checksum,
+/// and a name. Panics when what is read would not be written the same again.
+#[doc(hidden)]
+pub fn fuzz_objects(data: &[u8]) {
+    const ID: JournalId = JournalId([7; 16]);
+    let same = |again: Bytes, bytes: &Bytes| assert_eq!(again, *bytes, "read otherwise");
+    let of = |kind| object::encode(kind, ID, data);
+    let bytes = of(ObjectKind::Format);
+    if let Ok((id, read)) = FormatObject::decode(&bytes) {
+        same(read.encode(id), &bytes);
+    }
+    let bytes = of(ObjectKind::Start);
+    if let Ok((id, read)) = StartObject::decode(&bytes) {
+        same(read.encode(id), &bytes);
+        assert!(EpochObject::decode(&bytes).is_err(), "of another kind");
+    }
+    let bytes = of(ObjectKind::Epoch);
+    if let Ok((id, read)) = EpochObject::decode(&bytes) {
+        // A longer text is read, and cut when it is written.
+        if read.who.len().max(read.address.len()) <= codec::MAX_TEXT {
+            same(read.encode(id), &bytes);
+        }
+    }
+    if let Ok(read) = SegmentHeader::decode(data) {
+        let mut again = Vec::new();
+        read.encode(&mut again);
+        assert_eq!(again, data, "read otherwise");
+    }
+    let _ = hostile_checkpoint(of(ObjectKind::Checkpoint)).now_or_never();
+    hostile_name(data);
+}
+
+/// A checkpoint whose head has the right checksum; its frames can't have one.
+async fn hostile_checkpoint(bytes: Bytes) -> Result<()> {
+    let id = CheckpointId {
+        next_seq: SeqNo(5),
+        epoch: KEY.epoch,
+    };
+    let mut reader = CheckpointReader::open(Arc::new(InMemory(bytes)), KEY, id).await?;
+    while reader.next().await?.is_some() {}
+    Ok(())
+}
+
+/// A name that is read as one of ours is the one that would be written.
+fn hostile_name(data: &[u8]) {
+    let text = String::from_utf8_lossy(data).into_owned();
+    let Ok(path) = StorePath::new(text) else {
+        return;
+    };
+    let written = [
+        names::parse_log(&path).map(names::log_path),
+        names::parse_epoch(&path).map(names::epoch_path),
+        names::parse_start(&path).map(names::start_path),
+        names::parse_checkpoint(&path).map(names::checkpoint_path),
+        names::parse_request(&path).map(names::request_path),
+    ];
+    for again in written.into_iter().flatten() {
+        let same = again.is_ok_and(|again| again == path);
+        assert!(same, "{path} is another name than is written");
+    }
 }
 
 /// Small objects and a checkpoint out of the input itself, and a damaged checkpoint.

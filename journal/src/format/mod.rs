@@ -27,7 +27,7 @@ mod tail;
 pub use entries::{Entries, entry_overhead, put_entry};
 pub use frame::{BadFrame, FrameHeader, FrameKind, check_body, parse_header, seal_frame};
 #[doc(hidden)]
-pub use fuzz::fuzz_scanner;
+pub use fuzz::{fuzz_objects, fuzz_scanner};
 pub use ids::{JournalId, Nonce, SegmentId, SegmentKey};
 pub use scan::{Frame, HeaderVerdict, Scanned, Scanner, read_segment_header};
 pub use segment::{Prev, SEGMENT_HEADER_BODY, SegmentHeader};

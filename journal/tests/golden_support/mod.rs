@@ -1,5 +1,8 @@
 //! Makes the golden journal with the pure encoders, and the worked example of
 //! `docs/format.md` out of it.
+#![allow(dead_code)] // every test uses a part of it
+
+pub mod changed;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -63,14 +66,15 @@ pub fn epoch_object(epoch: Epoch) -> EpochObject {
     }
 }
 
-struct Segment {
-    key: SegmentKey,
-    bytes: Vec<u8>,
-    next: SeqNo,
+/// A segment in the making.
+pub struct Segment {
+    pub key: SegmentKey,
+    pub bytes: Vec<u8>,
+    pub next: SeqNo,
 }
 
 impl Segment {
-    fn begin(key: SegmentKey, prev: Option<Prev>, durable: SeqNo) -> Segment {
+    pub fn begin(key: SegmentKey, prev: Option<Prev>, durable: SeqNo) -> Segment {
         let mut segment = Segment {
             key,
             bytes: Vec::new(),
@@ -90,7 +94,7 @@ impl Segment {
     }
 
     /// Every frame says that all before it in its segment was durable.
-    fn put(&mut self, kind: FrameKind, body: &[u8], count: u32, durable: SeqNo) {
+    pub fn put(&mut self, kind: FrameKind, body: &[u8], count: u32, durable: SeqNo) {
         let at = self.bytes.len();
         let header = FrameHeader {
             kind,
@@ -109,7 +113,7 @@ impl Segment {
         self.next = header.end_seq();
     }
 
-    fn entries(&mut self, range: Range<usize>, durable: u64) {
+    pub fn entries(&mut self, range: Range<usize>, durable: u64) {
         let mut body = Vec::new();
         for entry in &ENTRIES[range.clone()] {
             put_entry(&mut body, entry.as_bytes());
@@ -118,7 +122,7 @@ impl Segment {
         self.put(FrameKind::Entries, &body, count, SeqNo(durable));
     }
 
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.bytes.len() as u64
     }
 }
@@ -169,12 +173,12 @@ pub fn files() -> BTreeMap<String, Bytes> {
     for (name, segment) in SEGMENTS.into_iter().zip([first, second, third]) {
         files.insert(name.to_owned(), segment.bytes.into());
     }
-    files.insert(CHECKPOINT.to_owned(), checkpoint());
+    files.insert(CHECKPOINT.to_owned(), checkpoint(one, 3));
     files
 }
 
-fn checkpoint() -> Bytes {
-    let (mut encoder, head) = CheckpointEncoder::new(key(Epoch(1), 0), SeqNo(3), CLOCK);
+pub fn checkpoint(epoch: Epoch, next_seq: u64) -> Bytes {
+    let (mut encoder, head) = CheckpointEncoder::new(key(epoch, 0), SeqNo(next_seq), CLOCK);
     let mut bytes = head.to_vec();
     for entry in STATE {
         let full = encoder.push(entry.as_bytes()).unwrap();
@@ -225,8 +229,8 @@ const END: &str = "```\n<!-- example: end -->\n";
 
 /// The document before, in and behind the worked example.
 pub fn split_example(document: &str) -> (&str, &str, &str) {
-    let at = document.find(BEGIN).expect("the example's begin") + BEGIN.len();
-    let end = document.find(END).expect("the example's end");
+    let at = document.find(BEGIN).unwrap() + BEGIN.len();
+    let end = document.find(END).unwrap();
     (&document[..at], &document[at..end], &document[end..])
 }
 
