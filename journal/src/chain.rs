@@ -206,15 +206,17 @@ pub(crate) struct Tail {
 
 /// Finds and reads the last used segment of the head epoch. `limits`: the
 /// segments that are there, ascending, each with the L of its fence (or, on a
-/// live journal, none).
+/// live journal, none). What decides recovery is read from the medium; who only
+/// looks may read what a cache has.
 pub(crate) async fn find_tail(
     context: &Context,
     head: &StartObject,
     limits: &[(u64, Option<u64>)],
+    source: Source,
 ) -> Result<Tail> {
     let mut torn_behind = 0;
     for (index, limit) in limits.iter().rev() {
-        match open_segment(context, head, *index, *limit, Source::Medium).await? {
+        match open_segment(context, head, *index, *limit, source).await? {
             Opened::Segment(mut segment, reader) => {
                 check_gap(head, *index, limits)?;
                 let scan = scan_tail(&segment, reader).await?;
@@ -478,7 +480,7 @@ impl View {
             Some(head) => {
                 let logs = list_logs(&io).await?;
                 let limits: Vec<_> = indexes(&logs, head.epoch).map(|i| (i, None)).collect();
-                Some(find_tail(context, head, &limits).await?)
+                Some(find_tail(context, head, &limits, Source::Any).await?)
             }
         };
         Ok(View {

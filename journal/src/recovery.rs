@@ -12,7 +12,7 @@ use crate::replay::{Item, Replay};
 use crate::takeover::Successor;
 use crate::traces::check_starts;
 use crate::{Config, Journal};
-use flushproof_api::{Epoch, Error, ErrorKind, HostLock, Mode, Result, SeqNo, StoreUri};
+use flushproof_api::{Epoch, Error, ErrorKind, HostLock, Mode, Result, SeqNo, Source, StoreUri};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -303,7 +303,7 @@ async fn fence_logs(context: &Context, head: &StartObject) -> Result<LastSegment
         // A listed log that is gone was trimmed: `NotFound` begins again.
         limits.push((id.index, Some(io.fence(*id).await?)));
     }
-    chain::find_tail(context, head, &limits).await
+    chain::find_tail(context, head, &limits, Source::Medium).await
 }
 
 /// What the start says was carried over must be there.

@@ -7,7 +7,7 @@ use crate::commit::serving::Context;
 use crate::format::names::{self, CheckpointId};
 use crate::format::{Nonce, SegmentId};
 use crate::objects::{Bounded, Starts, list_epochs, list_logs};
-use flushproof_api::{Epoch, Error, ErrorKind, Result, SeqNo};
+use flushproof_api::{Epoch, Error, ErrorKind, Result, SeqNo, Source};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What a trim dropped.
@@ -103,7 +103,7 @@ async fn my_chain(
         .filter(|index| *index <= own.index)
         .map(|index| (index, None))
         .collect();
-    let tail = chain::find_tail(context, &start, &limits).await?;
+    let tail = chain::find_tail(context, &start, &limits, Source::Medium).await?;
     let chain = chain::walk_back(context, starts, tail.segment, SeqNo::ZERO, threshold).await?;
     let logs = logs.into_iter().map(|(id, row)| (id, row.len)).collect();
     Ok((chain, logs))

@@ -282,7 +282,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         let limits: Vec<_> = chain::indexes(&logs, head.epoch)
             .map(|i| (i, None))
             .collect();
-        chain::find_tail(self.context, head, &limits).await
+        chain::find_tail(self.context, head, &limits, Source::Medium).await
     }
 
     /// The end of the journal: looked at twice when it seems torn.

@@ -167,8 +167,12 @@ impl Keeper {
 
     /// Ends the journal for its owner, who may have stopped waiting: the closing
     /// frame, the seal, the store.
-    async fn close(&self) -> Next {
-        let core = &self.core;
+    async fn close(&mut self) -> Next {
+        let core = self.core.clone();
+        if let Some(preparing) = self.preparing.take() {
+            // Nothing appears in the store after it was closed.
+            let _ = tokio::time::timeout(core.context.config.store_timeout, preparing).await;
+        }
         let Some((mut log, _)) = core.take_log() else {
             return Next::After(Duration::from_millis(1)); // its holder is just giving it back
         };
