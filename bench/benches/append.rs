@@ -55,7 +55,7 @@ fn disk(c: &mut Criterion) {
         for tasks in [1, 8, 64, 1024] {
             let place = dir.join(format!("criterion-{tasks}-{entry_bytes}"));
             let journal = runtime
-                .block_on(flushproof_bench::on_disk(&place))
+                .block_on(flushproof_bench::on_disk(&place, None))
                 .expect("a journal");
             let crew = Crew::start(&runtime, &journal, append::plan(tasks, entry_bytes));
             group.bench_function(BenchmarkId::new("tasks", tasks), |b| {

@@ -3,6 +3,7 @@
 use crate::crew::{Crew, Plan};
 use crate::row::Row;
 use crate::{Result, null, stats};
+use flushproof_backend_local::Method;
 use flushproof_backend_local::floor::Floor;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,20 +28,36 @@ pub fn plan(tasks: usize, entry_bytes: usize) -> Plan {
     }
 }
 
-/// Our appends beside the bare write loop in the folder `dir`: how many per
-/// second and, for one appender, how long one takes.
+/// Where and how appends are measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk<'a> {
+    /// A folder on the disk.
+    pub dir: &'a Path,
+    /// How both write; `None`: each finds the fastest by its own probe.
+    pub method: Option<Method>,
+    /// How many blocks are counted.
+    pub blocks: usize,
+}
+
+/// Our appends beside the bare write loop: how many per second and, for one
+/// appender, how long one takes.
 ///
 /// # Errors
 /// The place's.
-pub fn disk(runtime: &Runtime, dir: &Path, plan: Plan, blocks: usize) -> Result<Vec<Row>> {
-    let place = dir.join(format!("append-{}-{}", plan.tasks, plan.entry_bytes));
-    let journal = runtime.block_on(crate::on_disk(&place))?;
+pub fn disk(runtime: &Runtime, disk: Disk<'_>, plan: Plan) -> Result<Vec<Row>> {
+    let place = disk
+        .dir
+        .join(format!("append-{}-{}", plan.tasks, plan.entry_bytes));
+    let journal = runtime.block_on(crate::on_disk(&place, disk.method))?;
     let crew = Crew::start(runtime, &journal, plan);
-    let mut floor = Floor::best(dir, plan.entry_bytes)?;
+    let mut floor = match disk.method {
+        Some(method) => Floor::with_method(disk.dir, plan.entry_bytes, method)?,
+        None => Floor::best(disk.dir, plan.entry_bytes)?,
+    };
     let shape = (plan.tasks, plan.entry_bytes);
     let mut rates = Row::new("append", "local", shape, "entries/s");
     let mut latencies = Row::new("flush_latency", "local", shape, "us");
-    for block in 0..blocks + WARM_UP {
+    for block in 0..disk.blocks + WARM_UP {
         let bare = floor_block(&mut floor)?;
         let ours = crew.block()?;
         if block < WARM_UP {
@@ -57,9 +74,14 @@ pub fn disk(runtime: &Runtime, dir: &Path, plan: Plan, blocks: usize) -> Result<
     drop(crew);
     let mut measured = vec![rates, latencies];
     measured.retain(|row| !row.ours.is_empty());
-    measured
-        .iter_mut()
-        .for_each(|row| row.group = group(&journal));
+    for row in &mut measured {
+        row.group = group(&journal);
+        row.methods = format!(
+            "{}; floor: {}",
+            journal.contract().mechanism,
+            floor.method()
+        );
+    }
     runtime.block_on(journal.close())?;
     crate::remove(&place)?;
     Ok(measured)

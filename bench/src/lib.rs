@@ -20,6 +20,7 @@ pub mod row;
 pub mod stats;
 
 use flushproof::{Config, Journal};
+use flushproof_backend_local::Method;
 use std::path::Path;
 use tokio::runtime::Runtime;
 
@@ -39,13 +40,18 @@ pub fn runtime() -> Result<Runtime> {
         .build()?)
 }
 
-/// A journal in the folder `place`, which is removed first.
+/// A journal in the folder `place`, which is removed first. `method` forces one
+/// of the backend's ways to write.
 ///
 /// # Errors
 /// The place's.
-pub async fn on_disk(place: &Path) -> Result<Journal> {
+pub async fn on_disk(place: &Path, method: Option<Method>) -> Result<Journal> {
     remove(place)?;
-    open(&local(place)?).await
+    let mut config = local(place)?;
+    if let Some(method) = method {
+        config.options = config.options.with("method", method.to_string());
+    }
+    open(&config).await
 }
 
 /// The default configuration of a journal in the folder `place`.

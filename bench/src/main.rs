@@ -1,5 +1,6 @@
 //! `flushproof-bench`: one table of the journal beside its floors, and `--json`.
 
+use flushproof_backend_local::Method;
 use flushproof_bench::replay::{self, Filled};
 use flushproof_bench::row::Row;
 use flushproof_bench::{Result, append, crew::Plan, runtime};
@@ -8,11 +9,13 @@ use std::process::{Command, ExitCode};
 use tokio::runtime::Runtime;
 
 const HELP: &str = "\
-usage: flushproof-bench [--quick] [--json FILE] [--dir DIR] [--only TEXT]
+usage: flushproof-bench [--quick] [--json FILE] [--dir DIR] [--method METHOD] [--only TEXT]
 
   --quick      at most 3 minutes: 200 alternated blocks of each, else 600
   --json FILE  also write the rows there
   --dir DIR    a folder on the disk to measure; default: target/bench
+  --method METHOD
+               how both write: direct, dsync, fdatasync; default: each by its own probe
   --only TEXT  only benches whose name contains it, such as append-local-64-256,
                append-null, replay-1024, memory";
 
@@ -21,6 +24,7 @@ struct Args {
     quick: bool,
     json: Option<PathBuf>,
     dir: PathBuf,
+    method: Option<Method>,
     only: String,
     /// For a process of its own, whose memory is measured: replay this place.
     replay: Option<(PathBuf, usize)>,
@@ -31,6 +35,7 @@ fn args() -> std::result::Result<Args, String> {
         quick: false,
         json: None,
         dir: PathBuf::from("target/bench"),
+        method: None,
         only: String::new(),
         replay: None,
     };
@@ -41,6 +46,11 @@ fn args() -> std::result::Result<Args, String> {
             "--quick" => args.quick = true,
             "--json" => args.json = Some(value()?.into()),
             "--dir" => args.dir = value()?.into(),
+            "--method" => {
+                let text = value()?;
+                let known = Method::ALL.into_iter().find(|m| m.as_str() == text);
+                args.method = Some(known.ok_or(format!("unknown method {text}"))?);
+            }
             "--only" => args.only = value()?,
             "--replay" => {
                 let place = PathBuf::from(value()?);
@@ -118,9 +128,12 @@ fn appends(table: &mut Table<'_>, runtime: &Runtime) -> Result<()> {
         for tasks in [1, 8, 64, 1024] {
             let name = format!("append-local-{tasks}-{entry_bytes}");
             let plan = append::plan(tasks, entry_bytes);
-            table.add(&name, || {
-                append::disk(runtime, &args.dir, plan, blocks(args))
-            })?;
+            let disk = append::Disk {
+                dir: &args.dir,
+                method: args.method,
+                blocks: blocks(args),
+            };
+            table.add(&name, || append::disk(runtime, disk, plan))?;
         }
     }
     for tasks in [1, 8, 64, 1024] {
@@ -144,9 +157,9 @@ fn replays(table: &mut Table<'_>, runtime: &Runtime) -> Result<()> {
         table.add(&format!("replay-{group}"), || {
             let place = args.dir.join(format!("replay-{group}"));
             let filled = replay::fill(runtime, &place, entries, group)?;
-            let row = filled.beside_bare_read(runtime, group, blocks(args).min(200))?;
+            let rows = filled.beside_bare_read(runtime, group, blocks(args).min(200))?;
             flushproof_bench::remove(&place)?;
-            Ok(vec![row])
+            Ok(rows)
         })?;
     }
     table.add("replay-memory", || memory(runtime, &args.dir, entries))

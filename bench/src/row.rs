@@ -24,6 +24,8 @@ pub struct Row {
     pub less: bool,
     /// How many entries one flush of ours had on average.
     pub group: f64,
+    /// How ours and the floor write.
+    pub methods: String,
 }
 
 impl Row {
@@ -44,6 +46,7 @@ impl Row {
             unit,
             less: matches!(unit, "us" | "KiB"),
             group: 0.0,
+            methods: String::new(),
         }
     }
 
@@ -59,7 +62,7 @@ impl Row {
     /// The head of the table.
     pub fn head() -> String {
         format!(
-            "{:<14} {:<8} {:>5} {:>6} {:>12} {:>12} {:>8} {:>8} {:>7}  unit",
+            "{:<14} {:<8} {:>5} {:>6} {:>12} {:>12} {:>8} {:>8} {:>7}  unit       methods",
             "bench", "backend", "tasks", "bytes", "ours", "floor", "ratio", "low", "group"
         )
     }
@@ -68,7 +71,7 @@ impl Row {
     pub fn line(&self) -> String {
         let (ratio, low) = self.ratio();
         format!(
-            "{:<14} {:<8} {:>5} {:>6} {:>12.1} {:>12.1} {:>8.3} {:>8.3} {:>7.1}  {}",
+            "{:<14} {:<8} {:>5} {:>6} {:>12.1} {:>12.1} {:>8.3} {:>8.3} {:>7.1}  {:<9}  {}",
             self.bench,
             self.backend,
             self.tasks,
@@ -78,7 +81,8 @@ impl Row {
             ratio,
             low,
             self.group,
-            self.unit
+            self.unit,
+            self.methods
         )
     }
 
@@ -96,6 +100,7 @@ impl Row {
             "ratio": ratio,
             "ratio_low": low,
             "entries_per_flush": self.group,
+            "methods": self.methods,
         })
     }
 }

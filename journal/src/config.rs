@@ -112,6 +112,10 @@ impl Config {
         if self.queue_bytes < self.max_entry || self.queue_entries == 0 {
             return bad("queue_bytes must be at least max_entry, queue_entries at least 1".into());
         }
+        // The queue counts its room in 32 bits.
+        if self.queue_bytes > u32::MAX as usize {
+            return bad("queue_bytes must be less than 4 GiB".into());
+        }
         if self.keep_checkpoints == 0 {
             return bad("keep_checkpoints must be at least 1".into());
         }

@@ -5,17 +5,14 @@ use crate::checkpoint::CheckpointWriter;
 use crate::commit::core::{Core, closed};
 use crate::commit::inline::{Place, place};
 use crate::commit::keeper;
-use crate::commit::off_thread::flush_off_thread;
 use crate::commit::serving::Serving;
 use crate::commit::state::{MAX_BATCH_BODY, encoded_len};
-use crate::format::FrameKind;
 use crate::trim::{Trimmed, trim};
 use crate::{Ack, Receipt};
 use flushproof_api::{Epoch, Error, ErrorKind, FlushContract, Outcome, Result, SeqNo};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 /// A journal that serves: appends, acknowledges, checkpoints. Cheap to clone.
 ///
@@ -257,13 +254,22 @@ impl Journal {
     /// # Cancel safety
     /// Safe: call it again.
     pub async fn close(self) -> Result<()> {
-        let core = self.core().clone();
+        let core = self.core();
         core.begin_close();
         durable_through(core.clone(), core.accepted()).await?;
-        let sealed = seal(&core).await;
-        core.end();
-        core.context.io().close().await?;
-        sealed
+        core.keeper.notify_one();
+        loop {
+            let moved = core.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if let Some(closed) = core.closed.get() {
+                return closed.clone();
+            }
+            if let Some(failure) = core.state().failure.clone() {
+                return Err(failure.context("closing the journal"));
+            }
+            moved.await;
+        }
     }
 
     /// The encoded length and the cost of a batch.
@@ -330,49 +336,5 @@ async fn durable_through(core: Arc<Core>, seq: SeqNo) -> Result<()> {
         }
         core.wake_flusher();
         moved.await;
-    }
-}
-
-/// Writes the closing frame and seals the log.
-async fn seal(core: &Arc<Core>) -> Result<()> {
-    let deadline = core.context.config.flush_timeout;
-    let (mut log, generation) = loop {
-        let moved = core.moved.notified();
-        if let Some(taken) = core.take_log() {
-            break taken;
-        }
-        if let Some(failure) = core.state().failure.clone() {
-            return Err(failure);
-        }
-        // A mark or a detached task holds the log for one flush at most.
-        let _ = tokio::time::timeout(Duration::from_millis(5), moved).await;
-    };
-    let mut interrupted = Interrupted(core, true);
-    let frame = core.control_frame(&mut log, FrameKind::Seal, &[]);
-    let sealed = async {
-        let (mut writer, _) = flush_off_thread(log.writer, frame, core.blocking, deadline).await?;
-        writer.seal().await
-    };
-    let sealed = tokio::time::timeout(deadline, sealed).await;
-    interrupted.1 = false;
-    match sealed {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(error.context("closing the journal")),
-        Err(_) => {
-            let error = crate::commit::detached::hung(deadline);
-            core.fail(generation, error.clone());
-            Err(error.context("closing the journal"))
-        }
-    }
-}
-
-/// The log is gone with a close that was dropped half-way: the journal ends.
-struct Interrupted<'a>(&'a Core, bool);
-
-impl Drop for Interrupted<'_> {
-    fn drop(&mut self) {
-        if self.1 {
-            self.0.end();
-        }
     }
 }

@@ -49,6 +49,7 @@ mod reader;
 mod recovery;
 mod replay;
 mod takeover;
+mod traces;
 mod trim;
 mod verify;
 
@@ -68,3 +69,14 @@ pub use recovery::{Recovery, RecoverySummary, Tail};
 pub use replay::{Entry, Item, Replay};
 pub use trim::Trimmed;
 pub use verify::{Finding, Verdict, Verification};
+
+/// The examples of the documents, as tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../docs/embedding.md")]
+    struct Embedding;
+    #[doc = include_str!("../../docs/backends.md")]
+    struct Backends;
+}

@@ -10,6 +10,7 @@ use crate::format::{FrameKind, Prev, Scanned, TailVerdict};
 use crate::objects::{Starts, list_logs};
 use crate::replay::{Item, Replay};
 use crate::takeover::Successor;
+use crate::traces::check_starts;
 use crate::{Config, Journal};
 use flushproof_api::{Epoch, Error, ErrorKind, HostLock, Mode, Result, SeqNo, StoreUri};
 use std::fmt;
@@ -205,7 +206,10 @@ impl fmt::Debug for Recovery {
 async fn recover(context: &Context, claimed: Epoch, from: Option<SeqNo>) -> Result<Recovered> {
     let io = context.io();
     let starts = Starts::list(&io, context.journal).await?;
-    let Some(head) = starts.head().await? else {
+    let head = starts.head().await?;
+    let highest = head.map_or(Epoch::NONE, |h| h.epoch);
+    check_starts(context, highest, claimed).await?;
+    let Some(head) = head else {
         return never_served(context, claimed, from);
     };
     let last = fence_logs(context, &head).await?;

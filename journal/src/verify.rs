@@ -7,8 +7,9 @@ use crate::commit::serving::Context;
 use crate::format::object::StartObject;
 use crate::format::{LastGood, Scanned, SegmentId, SegmentKey, TailVerdict, classify_tail, names};
 use crate::objects::{Starts, list_epochs, list_logs, read_epoch};
+use crate::traces::check_starts;
 use crate::{JournalReader, SeqNo};
-use flushproof_api::{ErrorKind, ListedKind, Result, Source, StorePath};
+use flushproof_api::{Epoch, ErrorKind, ListedKind, Result, Source, StorePath};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -159,6 +160,8 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         if let Some(head) = head {
             self.chain(&starts, head, newest).await?;
         }
+        let lost = chain::settled(|| lost_starts(self.context)).await;
+        self.report.note("start", lost)?;
         for (id, row) in logs {
             if !self.seen.contains(&id) {
                 let head = head.filter(|h| h.epoch == id.epoch);
@@ -444,4 +447,13 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         }
         Ok(())
     }
+}
+
+/// Starts that are missing, though their epochs were served.
+async fn lost_starts(context: &Context) -> Result<()> {
+    let starts = Starts::list(&context.io(), context.journal).await?;
+    let head = starts.head().await?;
+    let highest = head.map_or(Epoch::NONE, |h| h.epoch);
+    // Without a claim of one's own, an epoch may begin to serve meanwhile: `settled`.
+    check_starts(context, highest, Epoch(u64::MAX)).await
 }

@@ -317,3 +317,22 @@ async fn reopen_is_set_but_another_primary_wins() {
     let error = journal.append(b"zombie").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
 }
+
+#[tokio::test]
+async fn limits_that_make_no_sense_are_refused_by_name() {
+    type Change = fn(&mut Config);
+    let cases: [(&str, Change); 5] = [
+        ("max_entry", |c| c.max_entry = 0),
+        ("queue_bytes", |c| c.queue_bytes = usize::MAX),
+        ("queue_bytes", |c| c.queue_bytes = 1),
+        ("keep_checkpoints", |c| c.keep_checkpoints = 0),
+        ("time-outs", |c| c.flush_timeout = std::time::Duration::ZERO),
+    ];
+    for (name, change) in cases {
+        let mut config = config("");
+        change(&mut config);
+        let error = config.format(false).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The rows of `docs/recovery.md` that are about the chain: objects, segments
 //! and checkpoints that are damaged, missing or too many. The rows about the end
-//! of one segment are in `format_tail.rs`.
+//! of one segment are in `format_tail.rs`, those about standbys in `recovery_standbys.rs`.
 //!
 //! Each test takes the golden journal (two epochs, a roll, a carried entry, a
 //! checkpoint at 3, six entries, sealed), changes it, and looks at it with the
@@ -11,10 +11,7 @@ mod golden_support;
 
 use flushproof::format::object::{EpochObject, StartObject};
 use flushproof::format::*;
-use flushproof::{
-    Config, Epoch, Error, ErrorKind, FollowItem, JournalStore, SeqNo, Standby, StorePath, Tail,
-    Verdict,
-};
+use flushproof::{Epoch, ErrorKind, JournalStore, SeqNo, StorePath, Tail, Verdict};
 use flushproof_api::Source;
 use golden_support::changed::*;
 use golden_support::*;
@@ -158,6 +155,28 @@ async fn a_damaged_header_in_a_closed_segment_is_corrupt() {
 }
 
 #[tokio::test]
+async fn a_trimmed_segment_that_came_back_damaged_is_ignored() {
+    for back in [
+        golden().with(SEGMENTS[0], vec![0; 448]),
+        golden().with(SEGMENTS[0], vec![]),
+        golden().flip(SEGMENTS[0], 80),
+    ] {
+        let (summary, entries) = back.recover().await.unwrap();
+        assert_eq!(
+            (summary.checkpoint, entries),
+            (Some(SeqNo(3)), vec![3, 4, 5])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_last_frame_without_all_of_its_padding_is_torn() {
+    let torn = epoch_one().cut(SEGMENTS[1], 500);
+    let (summary, entries) = torn.recover().await.unwrap();
+    assert_eq!((entries, summary.end), (vec![3], SeqNo(4)));
+}
+
+#[tokio::test]
 async fn a_bad_frame_in_a_closed_segment_is_corrupt() {
     let text = golden().flip(SEGMENTS[1], 192 + 64).corrupt().await;
     says(&text, &["offset 192", "entries 3 to 4", "acknowledged"]);
@@ -289,6 +308,22 @@ async fn the_loss_of_the_highest_start_cannot_be_told() {
 }
 
 #[tokio::test]
+async fn the_loss_of_a_start_whose_epoch_left_traces_is_corrupt() {
+    // A second log, prepared, or a checkpoint: only an epoch that served makes them.
+    let second = "log/00000000000000000002-00000000000000000001.log";
+    let newer = "checkpoint/00000000000000000005-00000000000000000002";
+    for traced in [
+        golden().with(second, vec![0; 64]),
+        golden().with(newer, checkpoint(Epoch(2), 5)),
+    ] {
+        let text = traced.without(&[START_2]).corrupt().await;
+        says(&text, &[START_2, "is missing", "was served", "left"]);
+    }
+    let text = epoch_one().without(&[START_1]).corrupt().await;
+    says(&text, &[START_1, "is missing"]);
+}
+
+#[tokio::test]
 async fn objects_of_another_journal_are_ignored() {
     let start = StartObject {
         epoch: Epoch(8),
@@ -314,6 +349,20 @@ async fn objects_of_another_journal_are_ignored() {
     // Numbers are never used twice, whoever used them.
     assert_eq!(summary.epoch, Epoch(9));
     assert_eq!(strange.verify().await.verdict(), Verdict::Clean);
+}
+
+#[tokio::test]
+async fn a_journal_without_its_format_is_half_formatted() {
+    let error = golden().without(&["FORMAT"]).recover().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::HalfFormatted, "{error}");
+    says(&error.to_string(), &["journal format --force"]);
+}
+
+#[tokio::test]
+async fn a_damaged_format_is_corrupt() {
+    let error = golden().flip("FORMAT", 44).recover().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    says(&error.to_string(), &["FORMAT", "checksum"]);
 }
 
 #[tokio::test]
@@ -381,53 +430,6 @@ async fn a_checkpoint_of_an_epoch_that_never_served_does_not_count() {
         (summary.checkpoint, entries),
         (Some(SeqNo(3)), vec![3, 4, 5])
     );
-}
-
-// ---- standbys -----------------------------------------------------------------
-
-/// A standby that has applied everything.
-async fn caught_up(config: &Config) -> Standby {
-    let mut standby = config.standby().await.unwrap();
-    loop {
-        match standby.next().await.unwrap() {
-            FollowItem::CaughtUp => return standby,
-            FollowItem::Checkpoint(mut c) => while c.next().await.unwrap().is_some() {},
-            FollowItem::Entry(_) => {}
-        }
-    }
-}
-
-async fn promote(standby: Standby) -> Error {
-    match standby.promote().await {
-        Err(error) => error,
-        Ok(recovery) => panic!("{recovery:?}"),
-    }
-}
-
-#[tokio::test]
-async fn a_standby_ahead_of_the_journal_is_corrupt() {
-    let journal = golden();
-    let (store, config) = journal.store().await;
-    let standby = caught_up(&config).await;
-    assert_eq!(standby.cursor(), SeqNo(6));
-    // The last entries are lost meanwhile, the start is there.
-    let log = SEGMENTS[2].strip_suffix(".log").unwrap();
-    store.delete(&StorePath::new(log).unwrap()).await.unwrap();
-    put(&store, SEGMENTS[2], &journal.0[SEGMENTS[2]][..320]).await;
-    let error = promote(standby).await;
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-    says(&error.to_string(), &["below 6", "ends at 5"]);
-}
-
-#[tokio::test]
-async fn a_standby_of_a_journal_that_lost_its_starts_is_corrupt() {
-    let (store, config) = golden().store().await;
-    let standby = caught_up(&config).await;
-    for name in [START_1, START_2] {
-        store.delete(&StorePath::new(name).unwrap()).await.unwrap();
-    }
-    let error = promote(standby).await;
-    says(&error.to_string(), &["below 6", "the journal is empty"]);
 }
 
 // ---- nothing is changed -------------------------------------------------------

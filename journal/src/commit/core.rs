@@ -9,7 +9,7 @@ use crate::format::{Nonce, Prev};
 use bytes::Bytes;
 use flushproof_api::{Advice, Epoch, Error, ErrorKind, FlushCall, Flushed, Outcome, Result, SeqNo};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
@@ -57,6 +57,8 @@ pub(crate) struct Core {
     flusher_thread: Mutex<Option<Thread>>,
     /// The journal was closed, or its last handle is gone and all is flushed.
     ended: AtomicBool,
+    /// How closing it went; set before `ended`.
+    pub closed: OnceLock<Result<()>>,
     /// Work for the task that flushes a detached store.
     pub flusher: Notify,
     pub counters: Counters,
@@ -108,6 +110,7 @@ impl Core {
             flusher: Notify::new(),
             flusher_thread: Mutex::new(None),
             ended: false.into(),
+            closed: OnceLock::new(),
             counters: Counters::default(),
             state: Mutex::new(state),
             context,

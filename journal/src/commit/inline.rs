@@ -110,6 +110,7 @@ impl Core {
             return self.may_outgrow(log, frame_len);
         };
         let (mut next, frame) = self.begin_log(log, prepared);
+        self.counters.flushes.fetch_add(1, Relaxed);
         flush_now(&mut *next.writer, frame)?;
         next.durable_offset = next.offset;
         self.counters.rolls.fetch_add(1, Relaxed);

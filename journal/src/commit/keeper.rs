@@ -134,7 +134,7 @@ impl Keeper {
         self.flush_unawaited();
         self.prepare_next_log();
         let heartbeat = core.context.config.heartbeat;
-        let (quiet, due) = {
+        let (quiet, closing, due) = {
             let state = core.state();
             let quiet = state.is_quiet();
             if quiet && state.orphaned {
@@ -146,9 +146,13 @@ impl Keeper {
             };
             (
                 quiet,
+                state.closing,
                 wait.map(|w| w.saturating_sub(state.last_flush.elapsed())),
             )
         };
+        if quiet && closing {
+            return self.close().await;
+        }
         match (quiet, due) {
             (false, _) => Next::After(TICK),
             (true, Some(Duration::ZERO)) => {
@@ -159,6 +163,35 @@ impl Keeper {
             (true, Some(wait)) if wait <= SHORT => Next::After(wait),
             (true, wait) => Next::Idle(wait),
         }
+    }
+
+    /// Ends the journal for its owner, who may have stopped waiting: the closing
+    /// frame, the seal, the store.
+    async fn close(&self) -> Next {
+        let core = &self.core;
+        let Some((mut log, _)) = core.take_log() else {
+            return Next::After(Duration::from_millis(1)); // its holder is just giving it back
+        };
+        let limit = core.context.config.flush_timeout;
+        let frame = core.control_frame(&mut log, FrameKind::Seal, &[]);
+        let sealed = async {
+            let (mut writer, _) = flush_off_thread(log.writer, frame, core.blocking, limit).await?;
+            writer.seal().await.map(|_| ())
+        };
+        let sealed = match tokio::time::timeout(limit, sealed).await {
+            Ok(sealed) => sealed,
+            Err(_) => Err(hung(limit)),
+        };
+        if let Err(error) = &sealed {
+            tracing::warn!(%error, "the journal's last log was not sealed");
+        }
+        let closed = core.context.io().close().await;
+        let outcome = sealed.and(closed);
+        let _ = core
+            .closed
+            .set(outcome.map_err(|e| e.context("closing the journal")));
+        core.end();
+        Next::End
     }
 
     /// A blocking write that does not return is abandoned: the waiters get

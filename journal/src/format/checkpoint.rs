@@ -1,6 +1,6 @@
 //! A checkpoint: one object that holds a row of entries.
 //!
-//! Its head is an [`object`](super::object) envelope of [`CHECKPOINT_HEAD`] bytes. Frames
+//! Its head is an [`object`] envelope of [`CHECKPOINT_HEAD`] bytes. Frames
 //! follow, as in a segment, with the index [`CHECKPOINT_INDEX`] and a grain of
 //! 64: entries numbered from 0, then a seal. Each carries the head's time, so
 //! that frames of two checkpoints never mix.

@@ -4,7 +4,9 @@
 
 pub mod child;
 pub mod faulty;
+pub mod small;
 pub mod state;
+pub mod work;
 
 use flushproof::{Config, Options, Registry, StoreUri, Survives};
 use flushproof_backend_local::LocalFactory;
