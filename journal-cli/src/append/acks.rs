@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 pub struct Tally {
     /// How many entries.
     pub entries: u64,
-    /// Their bytes, encoded.
+    /// Their bytes.
     pub bytes: u64,
     /// The first one's number.
     pub first: Option<SeqNo>,
@@ -29,6 +29,13 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&units::entries(self.entries))
     }
+}
+
+/// An entry that waits for its ack.
+#[derive(Debug)]
+pub struct Waiting {
+    pub ack: Ack,
+    pub bytes: u64,
 }
 
 /// The end of the line of acks.
@@ -61,29 +68,28 @@ impl Acks {
     }
 
     /// Runs until no more acks come, one fails, or stdout is closed.
-    pub async fn run(mut self, mut acks: mpsc::Receiver<Ack>) -> (Out, Tally, Result<()>) {
+    pub async fn run(mut self, mut acks: mpsc::Receiver<Waiting>) -> (Out, Tally, Result<()>) {
         let done = self.drain(&mut acks).await;
         self.bar.finish_and_clear();
         // What was acknowledged before a failure is still told.
         let flushed = self.flush();
-        self.tally.bytes = self.journal.counts().bytes;
         (self.out, self.tally, done.and(flushed))
     }
 
-    async fn drain(&mut self, acks: &mut mpsc::Receiver<Ack>) -> Result<()> {
+    async fn drain(&mut self, acks: &mut mpsc::Receiver<Waiting>) -> Result<()> {
         let mut next = acks.recv().await;
-        while let Some(ack) = next.take() {
-            let receipt = ack.await?;
-            self.take(receipt)?;
+        while let Some(waiting) = next.take() {
+            let receipt = waiting.ack.await?;
+            self.take(receipt, waiting.bytes)?;
             // One flush served many: all these are ready.
             let durable = self.journal.durable();
-            while let Ok(ack) = acks.try_recv() {
-                if ack.seq() >= durable {
-                    next = Some(ack);
+            while let Ok(waiting) = acks.try_recv() {
+                if waiting.ack.seq() >= durable {
+                    next = Some(waiting);
                     break;
                 }
-                let receipt = ack.await?;
-                self.take(receipt)?;
+                let receipt = waiting.ack.await?;
+                self.take(receipt, waiting.bytes)?;
             }
             self.flush()?;
             if next.is_none() {
@@ -93,8 +99,9 @@ impl Acks {
         Ok(())
     }
 
-    fn take(&mut self, receipt: Receipt) -> Result<()> {
+    fn take(&mut self, receipt: Receipt, bytes: u64) -> Result<()> {
         self.tally.entries += 1;
+        self.tally.bytes += bytes;
         self.tally.first.get_or_insert(receipt.seq);
         self.tally.durable = receipt.seq.next();
         self.tally.epoch = receipt.epoch;

@@ -13,8 +13,8 @@ use crate::open;
 use crate::output::Out;
 use crate::signals::Signals;
 use crate::units::{self, count};
-use acks::{Acks, Tally};
-use flushproof::{Ack, Config, ErrorKind, Journal};
+use acks::{Acks, Tally, Waiting};
+use flushproof::{Config, ErrorKind, Journal};
 use input::Input;
 use serde_json::json;
 use std::time::Instant;
@@ -50,7 +50,12 @@ pub async fn run(mut config: Config, args: &args::Append, out: Out) -> Result<()
         summary(&mut out, &tally, began)?;
     }
     let left = accepted.0.saturating_sub(durable.0);
-    ended.and(closed).map_err(|failure| {
+    // A failure that must be told goes before a quiet end.
+    let ended = match (ended, closed) {
+        (Err(Failure::Error(e, notes)), _) => Err(Failure::Error(e, notes)),
+        (ended, closed) => closed.and(ended),
+    };
+    ended.map_err(|failure| {
         let text = format!(
             "{} acknowledged, the journal is durable below {durable}",
             tally
@@ -67,12 +72,15 @@ pub async fn run(mut config: Config, args: &args::Append, out: Out) -> Result<()
 
 /// Appends what comes in, until its end. Dropping the future loses nothing that
 /// was accepted.
-async fn feed(journal: &Journal, mut input: Input, acks: mpsc::Sender<Ack>) -> Result<()> {
+async fn feed(journal: &Journal, mut input: Input, acks: mpsc::Sender<Waiting>) -> Result<()> {
     while let Some(entries) = input.next().await {
         for entry in entries? {
             let slot = acks.reserve().await.map_err(|_| Failure::ClosedStdout)?;
             let room = journal.reserve(entry.len()).await?;
-            slot.send(room.append(&entry)?);
+            slot.send(Waiting {
+                ack: room.append(&entry)?,
+                bytes: entry.len() as u64,
+            });
         }
     }
     Ok(())

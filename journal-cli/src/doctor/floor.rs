@@ -1,4 +1,6 @@
 //! The bare system call: durable writes with nothing around them.
+// Without the local backend there is no bare call, and little of this is used.
+#![cfg_attr(not(feature = "local"), allow(dead_code, unused_imports))]
 
 use crate::failure::Result;
 use flushproof::{Error, ErrorKind};
@@ -75,7 +77,6 @@ impl Bare {
     }
 }
 
-#[cfg_attr(not(feature = "local"), allow(dead_code))]
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> flushproof::Result<T> + Send + 'static,
 ) -> Result<T> {

@@ -9,7 +9,7 @@ use std::path::Path;
 fn append_and_cat_give_back_what_was_appended() {
     let place = Place::formatted();
     let out = place.run(&["append", "j"], "one\n\ntwo\nlast").succeeds();
-    assert!(out.contains("appended 4 entries"), "{out}");
+    assert!(out.contains("appended 4 entries (10 B)"), "{out}");
     assert!(out.contains("durable below 4"), "{out}");
     assert_eq!(
         place.run(&["cat", "j", "--raw"], "").succeeds(),
