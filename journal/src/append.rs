@@ -278,14 +278,14 @@ impl Wait {
 
     /// Whether to flush now, or to yield so that the tasks that can run now may
     /// join the group. One ack at a time gathers: while the queue grows or is
-    /// smaller than hoped for, and no longer than a quarter of a flush.
+    /// smaller than hoped for, and not for longer than a flush takes.
     fn gather(&mut self, core: &Core) -> Gather {
         let elected = &core.elected;
         if elected.load(SeqCst) == self.id() {
             let waiting = core.waiting();
-            let hopes = waiting > self.gathered || waiting < core.target();
+            let grew = waiting > self.gathered;
             self.gathered = waiting;
-            if hopes && self.is_patient(core) {
+            if (grew || waiting < core.target()) && self.is_patient(core, grew) {
                 return Gather::Yield;
             }
             elected.store(0, SeqCst);
@@ -303,9 +303,13 @@ impl Wait {
         }
     }
 
-    fn is_patient(&mut self, core: &Core) -> bool {
+    /// A growing queue is worth as long as a flush takes, hope alone a quarter.
+    fn is_patient(&mut self, core: &Core, grew: bool) -> bool {
         let since = *self.gathers_since.get_or_insert_with(Instant::now);
-        since.elapsed() < core.patience()
+        let patience = core.patience();
+        // A memory store is flushed sooner than others could be waited for.
+        let whole = grew && !core.is_quick();
+        since.elapsed() < if whole { patience } else { patience / 4 }
     }
 
     /// Writes on this thread if it may, else asks the one that may. `true`: the

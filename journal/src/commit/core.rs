@@ -278,10 +278,10 @@ impl Core {
         self.target.load(Relaxed)
     }
 
-    /// How long a leader may wait for them: a quarter of a flush.
+    /// How long a leader may wait for them: as long as a flush takes.
     pub(crate) fn patience(&self) -> Duration {
-        const MOST: Duration = Duration::from_micros(200);
-        Duration::from_nanos(self.flush_ns.load(Relaxed) / 4).min(MOST)
+        const MOST: Duration = Duration::from_micros(500);
+        Duration::from_nanos(self.flush_ns.load(Relaxed)).min(MOST)
     }
 
     /// Whether flushes are so short that handing the worker's other tasks to
