@@ -8,7 +8,7 @@ use flushproof_api::{Epoch, Error, ErrorKind, Outcome, Result, SeqNo, Survives};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -280,27 +280,29 @@ impl Wait {
     /// join the group. One ack at a time gathers: while the queue grows or is
     /// smaller than hoped for, and not for longer than a flush takes.
     fn gather(&mut self, core: &Core) -> Gather {
-        let elected = &core.elected;
-        if elected.load(SeqCst) == self.id() {
+        let elected = core.elected.load(SeqCst);
+        if elected == self.id() {
             let waiting = core.waiting();
             let grew = waiting > self.gathered;
             self.gathered = waiting;
             if (grew || waiting < core.target()) && self.is_patient(core, grew) {
                 return Gather::Yield;
             }
-            elected.store(0, SeqCst);
+            core.elected.store(0, SeqCst);
             return Gather::Lead;
+        }
+        if elected != 0 {
+            return Gather::Wait;
         }
         if !core.has_company() {
             return Gather::Lead;
         }
-        match elected.compare_exchange(0, self.id(), SeqCst, SeqCst) {
-            Ok(_) => {
-                self.gathered = core.waiting();
-                Gather::Yield
-            }
-            Err(_) => Gather::Wait,
+        let won = core.elected.compare_exchange(0, self.id(), SeqCst, SeqCst);
+        if won.is_err() {
+            return Gather::Wait;
         }
+        self.gathered = core.waiting();
+        Gather::Yield
     }
 
     /// A growing queue is worth as long as a flush takes, hope alone a quarter.
@@ -322,11 +324,6 @@ impl Wait {
         if !core.is_free() {
             return false; // whoever flushes hands over
         }
-        let place = place();
-        if place == Place::Elsewhere {
-            core.wake_flusher();
-            return false;
-        }
         match self.gather(core) {
             Gather::Wait => false,
             Gather::Yield => {
@@ -334,26 +331,25 @@ impl Wait {
                 true
             }
             Gather::Lead => {
-                let lead = || core.lead(|| self.group.outcome().is_some());
-                if place == Place::Worker && !core.is_quick() {
-                    tokio::task::block_in_place(lead)
-                } else {
-                    lead()
-                }
+                self.lead(core);
                 false
             }
         }
     }
 
-    /// A dropped ack must leave no one waiting: if it gathered, another may.
-    fn dropped(&mut self, core: &Core) {
-        let elected = &core.elected;
-        if elected.load(SeqCst) == self.id()
-            && elected
-                .compare_exchange(self.id(), 0, SeqCst, SeqCst)
-                .is_ok()
-        {
-            core.wake_flusher();
+    fn lead(&self, core: &Core) {
+        let place = place();
+        core.elsewhere.store(place == Place::Elsewhere, Relaxed);
+        let lead = || core.lead(|| self.group.outcome().is_some());
+        match place {
+            Place::Elsewhere => core.wake_flusher(),
+            Place::Worker if !core.is_quick() => tokio::task::block_in_place(lead),
+            Place::Worker | Place::Plain => lead(),
         }
+    }
+
+    /// A dropped ack must leave no one waiting: if it gathered, another may.
+    fn dropped(&self, core: &Core) {
+        core.release_election(self.id());
     }
 }

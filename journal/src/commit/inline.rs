@@ -52,7 +52,7 @@ impl Core {
     }
 
     /// Wakes one of those whose batch still waits, so that it leads.
-    fn hand_over(&self) {
+    pub(crate) fn hand_over(&self) {
         let next = match self.state() {
             state if state.log_is_free() => state.queue.front().map(|b| b.group.clone()),
             _ => None,
