@@ -2,7 +2,7 @@
 //! take over.
 
 use crate::Config;
-use crate::chain::{self, Opened, Segment, View};
+use crate::chain::{self, Opened, Segment};
 use crate::checkpoint::{self, CheckpointEntries, CheckpointWriter};
 use crate::commit::serving::Context;
 use crate::format::object::StartObject;
@@ -10,6 +10,7 @@ use crate::format::{Entries, Frame, FrameKind, Prev, Scanned, Scanner, names};
 use crate::objects::Starts;
 use crate::recovery::{Recovery, lock_host};
 use crate::replay::Entry;
+use crate::view::{View, settled};
 use flushproof_api::{Epoch, Error, ErrorKind, Mode, Result, SeqNo, Source};
 use std::collections::VecDeque;
 use std::fmt;
@@ -262,7 +263,7 @@ impl Follow {
     /// buffers are dropped. Falls back to the newest checkpoint when what the
     /// cursor needs was trimmed, or when `fresh` asks for it.
     async fn load(&mut self, fresh: bool) -> Result<()> {
-        let loaded = chain::settled(|| load(&self.context, self.cursor, fresh)).await?;
+        let loaded = settled(|| load(&self.context, self.cursor, fresh)).await?;
         let Loaded {
             head,
             checkpoint,

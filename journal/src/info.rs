@@ -1,8 +1,9 @@
 //! [`Info`]: what a journal is made of, for operators.
 
-use crate::chain::{self, View};
+use crate::chain;
 use crate::format::{JournalId, SegmentId, TailVerdict};
 use crate::objects::{list_epochs, list_logs, read_epoch};
+use crate::view::{View, settled};
 use crate::{JournalReader, SeqNo};
 use flushproof_api::{Epoch, FlushContract, Result, Space};
 use std::collections::BTreeMap;
@@ -97,7 +98,7 @@ impl JournalReader {
     /// # Cancel safety
     /// Safe.
     pub async fn info(&self) -> Result<Info> {
-        chain::settled(|| self.try_info()).await
+        settled(|| self.try_info()).await
     }
 
     async fn try_info(&self) -> Result<Info> {

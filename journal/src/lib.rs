@@ -52,6 +52,7 @@ mod takeover;
 mod traces;
 mod trim;
 mod verify;
+mod view;
 
 pub use append::{Ack, Permit, Receipt};
 pub use checkpoint::{CheckpointEntries, CheckpointWriter, Checkpointed};

@@ -1,10 +1,11 @@
 //! [`JournalReader`]: looks at a journal without changing it.
 
-use crate::chain::{self, View};
+use crate::chain;
 use crate::commit::serving::Context;
 use crate::format::JournalId;
 use crate::format::object::FormatObject;
 use crate::replay::Replay;
+use crate::view::{View, settled};
 use crate::{Config, Follow};
 use flushproof_api::{Error, ErrorKind, FlushContract, Mode, Result, SeqNo};
 use std::fmt;
@@ -61,7 +62,7 @@ impl JournalReader {
     /// # Cancel safety
     /// Safe.
     pub async fn entries(&self, from: Option<SeqNo>) -> Result<Replay> {
-        chain::settled(|| self.try_entries(from)).await
+        settled(|| self.try_entries(from)).await
     }
 
     async fn try_entries(&self, from: Option<SeqNo>) -> Result<Replay> {

@@ -11,6 +11,7 @@ use crate::objects::{Starts, list_logs};
 use crate::replay::{Item, Replay};
 use crate::takeover::Successor;
 use crate::traces::check_starts;
+use crate::view::settled;
 use crate::{Config, Journal};
 use flushproof_api::{Epoch, Error, ErrorKind, HostLock, Mode, Result, SeqNo, Source, StoreUri};
 use std::fmt;
@@ -119,7 +120,7 @@ impl Recovery {
     /// Steps 1 to 4. `from`: a standby's cursor; the replay begins there.
     pub(crate) async fn begin(context: Context, from: Option<SeqNo>) -> Result<Recovery> {
         let claim = claim_epoch(&context).await?;
-        let recovered = chain::settled(|| recover(&context, claim.epoch, from)).await;
+        let recovered = settled(|| recover(&context, claim.epoch, from)).await;
         let recovered = match recovered {
             // A higher epoch may have moved what this candidate looked at: then
             // it has no say, and no verdict.

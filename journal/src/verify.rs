@@ -8,6 +8,7 @@ use crate::format::object::StartObject;
 use crate::format::{LastGood, Scanned, SegmentId, SegmentKey, TailVerdict, classify_tail, names};
 use crate::objects::{Starts, list_epochs, list_logs, read_epoch};
 use crate::traces::check_starts;
+use crate::view::settled;
 use crate::{JournalReader, SeqNo};
 use flushproof_api::{Epoch, ErrorKind, ListedKind, Result, Source, StorePath};
 use std::collections::BTreeSet;
@@ -160,7 +161,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         if let Some(head) = head {
             self.chain(&starts, head, newest).await?;
         }
-        let lost = chain::settled(|| lost_starts(self.context)).await;
+        let lost = settled(|| lost_starts(self.context)).await;
         self.report.note("start", lost)?;
         for (id, row) in logs {
             if !self.seen.contains(&id) {
@@ -267,7 +268,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     async fn find_tail(&self, head: &StartObject) -> Result<Tail> {
         let mut damage = None;
         loop {
-            let tail = chain::settled(|| self.try_find_tail(head)).await?;
+            let tail = settled(|| self.try_find_tail(head)).await?;
             match tail.scan.verdict {
                 TailVerdict::Corrupt { at, .. } if damage != Some((tail.segment.id(), at)) => {
                     damage = Some((tail.segment.id(), at));
@@ -385,7 +386,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             self.report.add(Verdict::Clean, path, text);
             return Ok(());
         };
-        let looked = chain::settled(|| self.look_off_chain(&start, id, len)).await;
+        let looked = settled(|| self.look_off_chain(&start, id, len)).await;
         match self.report.note(&path, looked)? {
             Some(OffChain::Torn(bytes)) if head.is_some() => self.begun(&start, id, bytes).await?,
             Some(OffChain::Torn(_)) => {

@@ -294,16 +294,16 @@ fn add_disks(device: &Path, depth: usize, disks: &mut Vec<Disk>) {
         true => device.parent().unwrap_or(device),
         false => device,
     };
-    let slaves: Vec<_> = std::fs::read_dir(device.join("slaves"))
+    let below: Vec<_> = std::fs::read_dir(device.join("slaves"))
         .into_iter()
         .flatten()
         .filter_map(|entry| std::fs::canonicalize(entry.ok()?.path()).ok())
         .collect();
-    for slave in slaves.iter().filter(|_| depth > 0) {
-        add_disks(slave, depth - 1, disks);
+    for part in below.iter().filter(|_| depth > 0) {
+        add_disks(part, depth - 1, disks);
     }
     let name = device.file_name().and_then(|n| n.to_str()).unwrap_or("");
-    if slaves.is_empty() && !disks.iter().any(|d| d.name == name) {
+    if below.is_empty() && !disks.iter().any(|d| d.name == name) {
         let read = |file: &str| Some(read_to_string(device.join(file)).ok()?.trim().to_owned());
         disks.push(Disk {
             name: name.to_owned(),

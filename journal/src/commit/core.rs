@@ -11,7 +11,6 @@ use flushproof_api::{Advice, Epoch, Error, ErrorKind, FlushCall, Flushed, Outcom
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
-use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 /// The least that an entry costs of the queue's room; bounds their number.
@@ -42,28 +41,28 @@ pub(crate) struct Core {
     least_cost: usize,
     state: Padded<Mutex<State>>,
     /// Whether nobody is flushing; a look without the lock.
-    free: Arc<AtomicBool>,
+    pub(super) free: Arc<AtomicBool>,
     /// Room in the queue, in cost units (bytes).
     pub room: Padded<Semaphore>,
-    accepted: Padded<AtomicU64>,
+    pub(super) accepted: Padded<AtomicU64>,
     submitted: AtomicU64,
     durable: AtomicU64,
     epoch: AtomicU64,
     nonce: Mutex<Nonce>,
     /// Every entry below it was taken out of the queue.
-    taken: Padded<AtomicU64>,
+    pub(super) taken: Padded<AtomicU64>,
     /// The ack that gathers a group before it leads: its number + 1, or 0.
     pub elected: Padded<AtomicU64>,
     /// Whether the last ack that asked for a flush may not write itself: then
     /// the flusher goes on as long as something waits.
     pub elsewhere: AtomicBool,
     /// How many groups in a row had one entry only.
-    lonely: AtomicU64,
+    pub(super) lonely: AtomicU64,
     /// How many entries the next group may hope for: those of the last one,
     /// whose appenders will come again, and those that waited behind it.
-    target: AtomicU64,
+    pub(super) target: AtomicU64,
     /// How long flushes take, in ns (a moving average).
-    flush_ns: AtomicU64,
+    pub(super) flush_ns: AtomicU64,
     /// Woken when there is work for the keeper.
     pub keeper: Notify,
     /// The keeper sleeps without a tick: the next append wakes it.
@@ -219,16 +218,6 @@ impl Core {
         self.keeper.notify_one();
     }
 
-    /// Ends the gathering of an ack that does not lead. Those who left it to
-    /// this one must not wait: one of them is woken.
-    pub(crate) fn release_election(&self, id: u64) {
-        let mine = self.elected.load(SeqCst) == id
-            && self.elected.compare_exchange(id, 0, SeqCst, SeqCst).is_ok();
-        if mine && self.is_free() && self.waiting() > 0 {
-            self.hand_over();
-        }
-    }
-
     /// Puts a log back whose last frame, without entries, is durable.
     pub(crate) fn return_durable(&self, mut log: ActiveLog, generation: u64) -> bool {
         log.durable_offset = log.offset;
@@ -290,46 +279,6 @@ impl Core {
     pub(crate) fn waiting(&self) -> u64 {
         let taken = self.taken.load(SeqCst);
         self.accepted.load(SeqCst).saturating_sub(taken)
-    }
-
-    /// Whether gathering is worth while: not when the last groups had one entry
-    /// each although their leaders had waited; then only now and then.
-    pub(crate) fn has_company(&self) -> bool {
-        const SURE: u64 = 4;
-        const LOOK_EVERY: u64 = 32;
-        let lonely = self.lonely.load(Relaxed);
-        lonely < SURE || lonely % LOOK_EVERY == 0 || self.waiting() < self.target()
-    }
-
-    /// How many entries a leader may hope for.
-    pub(crate) fn target(&self) -> u64 {
-        self.target.load(Relaxed)
-    }
-
-    /// How long a leader may wait for them: as long as a flush takes.
-    pub(crate) fn patience(&self) -> Duration {
-        const MOST: Duration = Duration::from_micros(500);
-        Duration::from_nanos(self.flush_ns.load(Relaxed)).min(MOST)
-    }
-
-    /// Whether flushes are so short that handing the worker's other tasks to
-    /// another thread (`block_in_place`, about 5 µs) would cost more: stores in
-    /// memory.
-    pub(crate) fn is_quick(&self) -> bool {
-        const QUICK_NS: u64 = 20_000;
-        self.flush_ns.load(Relaxed) < QUICK_NS
-    }
-
-    /// Notes how long a flush took. One that is longer counts at once.
-    pub(crate) fn note_flush_time(&self, took: Duration) {
-        let took = took.as_nanos() as u64;
-        let known = self.flush_ns.load(Relaxed);
-        let next = if took > 8 * known {
-            took
-        } else {
-            known - known / 8 + took / 8
-        };
-        self.flush_ns.store(next, Relaxed);
     }
 
     /// Puts the log back. `false`: it was abandoned meanwhile.

@@ -9,6 +9,7 @@
 pub(crate) mod buffer;
 pub(crate) mod core;
 pub(crate) mod detached;
+mod gather;
 pub(crate) mod group;
 pub(crate) mod inline;
 pub(crate) mod keeper;
