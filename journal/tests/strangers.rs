@@ -5,7 +5,7 @@
 
 mod support;
 
-use flushproof::{Error, ErrorKind, Tail, Verdict};
+use flushproof::{Config, Error, ErrorKind, Tail, Verdict};
 use std::path::Path;
 use support::small::{Read, Small, config, frames, read_all, serve};
 use support::{copy_folder, files, memory_folder, runtime};
@@ -29,36 +29,41 @@ async fn is_whole(small: &Small, folder: &Path) -> Verdict {
     report.verdict()
 }
 
+/// A journal of three epochs with several segments each.
+async fn three_epochs(config: &Config) {
+    config.format(false).await.unwrap();
+    for epoch in 0..3u64 {
+        let journal = serve(config).await;
+        for n in 0..60u64 {
+            journal.append(&n.to_le_bytes()).await.unwrap();
+            // The next segment is made in the background.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        // In the end more than half of a segment, so that the next is prepared.
+        let rolls = journal.counts().rolls;
+        while journal.counts().rolls == rolls {
+            journal.append(b"more").await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        for _ in 0..12 {
+            journal.append(b"more").await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        assert!(
+            journal.counts().rolls >= 2,
+            "epoch {epoch}: {:?}",
+            journal.counts()
+        );
+        journal.close().await.unwrap();
+    }
+}
+
 #[test]
 fn a_missing_segment_is_corrupt_and_named() {
     runtime().block_on(async {
         let original = memory_folder();
         let config = config(original.path());
-        config.format(false).await.unwrap();
-        for epoch in 0..3u64 {
-            let journal = serve(&config).await;
-            for n in 0..60u64 {
-                journal.append(&n.to_le_bytes()).await.unwrap();
-                // The next segment is made in the background.
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-            // In the end more than half of a segment, so that the next is prepared.
-            let rolls = journal.counts().rolls;
-            while journal.counts().rolls == rolls {
-                journal.append(b"more").await.unwrap();
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-            for _ in 0..12 {
-                journal.append(b"more").await.unwrap();
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-            }
-            assert!(
-                journal.counts().rolls >= 2,
-                "epoch {epoch}: {:?}",
-                journal.counts()
-            );
-            journal.close().await.unwrap();
-        }
+        three_epochs(&config).await;
         let logs: Vec<_> = files(&original.path().join("log"))
             .into_iter()
             .filter(|f| f.extension().is_some_and(|e| e == "log"))
