@@ -7,7 +7,7 @@
 
 mod support;
 
-use flushproof::{Config, SeqNo, Verdict};
+use flushproof::{Config, ErrorKind, SeqNo, Verdict};
 use std::collections::BTreeMap;
 use std::path::Path;
 use support::child::{BATCH, BATCHER, Child};
@@ -73,7 +73,15 @@ async fn check_in_place(config: &Config, acknowledged: &Acknowledged) {
 
 /// Reopens as a primary; goes on serving for one entry in every second round.
 async fn check_as_primary(config: &Config, acknowledged: &Acknowledged, round: u64) {
-    let mut recovery = config.primary().await.unwrap();
+    let mut recovery = loop {
+        match config.primary().await {
+            // The journal that was dropped before is just ending.
+            Err(e) if e.kind() == ErrorKind::Busy => {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+            other => break other.unwrap(),
+        }
+    };
     let state = State::recover(&mut recovery).await.unwrap();
     acknowledged.check(&state);
     if round % 2 == 0 {

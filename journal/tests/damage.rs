@@ -178,7 +178,7 @@ async fn run(small: Small, cases: Vec<Case>) -> [usize; 3] {
                 let folder = copy.path().join("journal");
                 copy_folder(small.folder.path(), &folder);
                 damage(&folder);
-                let seen = look(&small, &folder, i % 8 == 0).await;
+                let seen = look(&small, &folder, i % 16 == 0).await;
                 check(case, &seen, *least, *whole);
                 let verdict = match &seen.primary {
                     Ok((end, _)) if end == whole => 0,
@@ -201,7 +201,7 @@ async fn run(small: Small, cases: Vec<Case>) -> [usize; 3] {
 fn places(bytes: &[u8]) -> Vec<usize> {
     let zeros = |at: &usize| bytes[at & !63..].iter().take(64).all(|b| *b == 0);
     (0..bytes.len())
-        .filter(|at| !zeros(at) || at % 449 == 0)
+        .filter(|at| !zeros(at) || at % 1499 == 0)
         .collect()
 }
 

@@ -8,12 +8,13 @@
 
 mod support;
 
-use flushproof::{Config, ErrorKind, OnUnknown, StoreUri};
+use flushproof::{Config, ErrorKind, Journal, OnUnknown, StoreUri};
 use flushproof_api::MemoryStore;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::faulty::{Answers, Fault, Faulty};
-use support::state::State;
+use support::state::{State, entry};
 use support::work::{Shared, in_turn, open_again, work};
 use support::{in_memory, memory_folder, runtime, soak};
 
@@ -212,6 +213,119 @@ fn fc_12_every_call_hangs_in_turn() {
                 .await;
                 println!("{answers:?}, {on_unknown:?}: {hits} calls");
                 assert!(hits > 150);
+            }
+        }
+    });
+}
+
+async fn open(config: &Config) -> (Journal, State) {
+    let mut recovery = config.primary().await.unwrap();
+    let state = State::recover(&mut recovery).await.unwrap();
+    (recovery.start().await.unwrap(), state)
+}
+
+/// Several flushes under way, answered in any order, one of them fails: the acks
+/// before it are good, none behind it is.
+#[test]
+fn fc_4_of_flushes_under_way_none_behind_a_failed_one_is_acknowledged() {
+    runtime().block_on(async {
+        let most = Arc::new(AtomicU64::new(0));
+        let overlap = most.clone();
+        in_turn(8, move |round| {
+            let most = most.clone();
+            async move {
+                let store = memory(Answers::Later);
+                let config = config(&store);
+                config.format(false).await.unwrap();
+                let (journal, _) = open(&config).await;
+                store.script.slow.store(5000, SeqCst);
+                store.script.hit_flush(round % 16, Fault::Before);
+                let mut acks = Vec::new();
+                for n in 0..20 {
+                    let bytes = entry((1, 1), n);
+                    let Ok(permit) = journal.reserve(bytes.len()).await else {
+                        break;
+                    };
+                    let Ok(ack) = permit.append(&bytes) else {
+                        break;
+                    };
+                    acks.push(tokio::spawn(ack));
+                    // Long enough for a flush of its own, too short for its answer.
+                    tokio::time::sleep(Duration::from_micros(200)).await;
+                    let under_way = journal.submitted().0 - journal.durable().0;
+                    most.fetch_max(under_way, SeqCst);
+                }
+                let mut good = 0;
+                let mut failed = false;
+                for ack in acks {
+                    match ack.await.unwrap() {
+                        Ok(receipt) => {
+                            assert!(!failed, "round {round}: {receipt:?} behind a failure");
+                            good += 1;
+                        }
+                        Err(_) => failed = true,
+                    }
+                }
+                assert!(failed && journal.durable().0 == good, "round {round}");
+                store.script.heal();
+                let (_, state) = open(&config).await;
+                assert!(
+                    state.count >= good,
+                    "round {round}: {} of {good}",
+                    state.count
+                );
+                round < 160
+            }
+        })
+        .await;
+        let overlap = overlap.load(SeqCst);
+        println!("at most {overlap} flushes under way");
+        assert!(overlap >= 3, "{overlap}");
+    });
+}
+
+/// A flush hangs, the journal takes over from itself and goes on; then the old
+/// flush is answered, in the middle of the new ones.
+#[test]
+fn fc_4_the_late_answer_of_an_abandoned_flush_changes_nothing() {
+    runtime().block_on(async {
+        for answers in [Answers::Inline, Answers::Later] {
+            let store = memory(answers);
+            let mut config = config(&store);
+            config.on_unknown = OnUnknown::Reopen;
+            config.flush_timeout = Duration::from_millis(50);
+            config.format(false).await.unwrap();
+            let (journal, _) = open(&config).await;
+            journal.append(&entry((1, 1), 0)).await.unwrap();
+            store.script.hit_flush(0, Fault::Hang);
+            let inside = tokio::spawn({
+                let journal = journal.clone();
+                async move { journal.append(&entry((1, 1), 1)).await }
+            });
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let mut tasks = tokio::task::JoinSet::new();
+            for task in 2..6 {
+                let journal = journal.clone();
+                tasks.spawn(async move {
+                    let began = Instant::now();
+                    for n in 0.. {
+                        if began.elapsed() > Duration::from_millis(400) {
+                            return ((1, task), n);
+                        }
+                        journal.append(&entry((1, task), n)).await.unwrap();
+                    }
+                    unreachable!()
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            store.script.heal();
+            let appended = tasks.join_all().await;
+            let receipt = inside.await.unwrap().unwrap();
+            assert_eq!(receipt.seq.0, 1, "{answers:?}");
+            assert_eq!(journal.counts().reopens, 1, "{answers:?}");
+            let (_, state) = open(&config).await;
+            for (writer, n) in appended {
+                assert_eq!(state.next.get(&writer), Some(&n), "{answers:?}: {writer:?}");
             }
         }
     });

@@ -40,6 +40,8 @@ pub struct Script {
     wake: Condvar,
     /// Every call lets others run before and after it.
     pub yields: AtomicBool,
+    /// How long a flush that is answered later may take, beside the usual, in µs.
+    pub slow: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
@@ -428,24 +430,22 @@ impl FaultyLog {
     /// Where the bytes land is decided at once, when they do at the answer.
     fn flush_later(&mut self, batch: Bytes) -> Flush {
         let turn = self.script.turn("flush");
-        let failed = self.failed.load(SeqCst) || matches!(turn, Turn::Fail);
-        let lands = !failed || self.random.below(2) == 0;
+        // Those that are under way already when one fails may be good.
+        let failed = self.failed.load(SeqCst);
+        let fails = failed || matches!(turn, Turn::Fail | Turn::Lie);
+        let lands = !fails || matches!(turn, Turn::Lie) || self.random.below(2) == 0;
         let bytes = if lands {
             batch
         } else {
             vec![0; batch.len()].into()
         };
-        let done = match self.failed.load(SeqCst) && self.random.below(2) == 0 {
+        let done = match failed && self.random.below(2) == 0 {
             true => Err(broken("flush")), // nothing of it landed
             false => self.now(bytes),
         };
         let script = self.script.clone();
-        let delay = self.random.micros(800);
-        let fails = failed || matches!(turn, Turn::Lie);
+        let delay = self.random.micros(800 + script.slow.load(SeqCst));
         let known = self.failed.clone();
-        if fails {
-            known.store(true, SeqCst);
-        }
         let hangs = matches!(turn, Turn::Hang);
         let answer = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
@@ -453,7 +453,10 @@ impl FaultyLog {
                 script.wait().await;
             }
             match fails {
-                true => Err(broken("flush")),
+                true => {
+                    known.store(true, SeqCst);
+                    Err(broken("flush"))
+                }
                 false => done,
             }
         });
