@@ -276,16 +276,15 @@ impl Wait {
         self.seq.0 + 1
     }
 
-    /// Whether to flush now, or to yield so that the tasks that can run now may
-    /// join the group. One ack at a time gathers: while the queue grows or is
-    /// smaller than hoped for, and not for longer than a flush takes.
+    /// On a store in memory: whether to flush now, or to yield so that the tasks
+    /// that can run now may join the group. One ack at a time gathers.
     fn gather(&mut self, core: &Core) -> Gather {
         let elected = core.elected.load(SeqCst);
         if elected == self.id() {
             let waiting = core.waiting();
             let grew = waiting > self.gathered;
             self.gathered = waiting;
-            if (grew || waiting < core.target()) && self.is_patient(core, grew) {
+            if (grew || waiting < core.target()) && self.is_patient(core) {
                 return Gather::Yield;
             }
             core.elected.store(0, SeqCst);
@@ -294,7 +293,7 @@ impl Wait {
         if elected != 0 {
             return Gather::Wait;
         }
-        if !core.has_company() {
+        if !core.looks_for_company() {
             return Gather::Lead;
         }
         let won = core.elected.compare_exchange(0, self.id(), SeqCst, SeqCst);
@@ -305,13 +304,9 @@ impl Wait {
         Gather::Yield
     }
 
-    /// A growing queue is worth as long as a flush takes, hope alone a quarter.
-    fn is_patient(&mut self, core: &Core, grew: bool) -> bool {
+    fn is_patient(&mut self, core: &Core) -> bool {
         let since = *self.gathers_since.get_or_insert_with(Instant::now);
-        let patience = core.patience();
-        // A memory store is flushed sooner than others could be waited for.
-        let whole = grew && !core.is_quick();
-        since.elapsed() < if whole { patience } else { patience / 4 }
+        since.elapsed() < core.patience()
     }
 
     /// Writes on this thread if it may, else asks the one that may. `true`: the
@@ -322,7 +317,15 @@ impl Wait {
             return false;
         }
         if !core.is_free() {
-            return false; // whoever flushes hands over
+            return false; // whoever flushes goes on or hands over
+        }
+        if !core.is_quick() {
+            if core.has_company() {
+                core.wake_flusher();
+            } else {
+                self.lead(core);
+            }
+            return false;
         }
         match self.gather(core) {
             Gather::Wait => false,

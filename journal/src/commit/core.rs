@@ -71,6 +71,10 @@ pub(crate) struct Core {
     pub moved: Notify,
     /// The thread that writes for callers who may not block.
     flusher_thread: Mutex<Option<Thread>>,
+    /// Somebody asked for it since it last began to look.
+    pub flusher_called: Padded<AtomicBool>,
+    /// How many such threads were started: an older one, back from a hung write, ends.
+    pub flushers: AtomicU64,
     /// The journal was closed, or its last handle is gone and all is flushed.
     ended: AtomicBool,
     /// How closing it went; set before `ended`.
@@ -126,6 +130,8 @@ impl Core {
             moved: Notify::new(),
             flusher: Notify::new(),
             flusher_thread: Mutex::new(None),
+            flusher_called: Padded(false.into()),
+            flushers: 0.into(),
             ended: false.into(),
             closed: OnceLock::new(),
             counters: Counters::default(),
@@ -167,6 +173,7 @@ impl Core {
         serves.then(|| (self.epoch(), self.nonce(), state.fill.index))
     }
 
+    /// From now on this thread flushes for others.
     pub(crate) fn set_flusher_thread(&self, thread: Thread) {
         *self
             .flusher_thread
@@ -177,8 +184,12 @@ impl Core {
     /// Asks whoever writes for others to look at the queue.
     pub(crate) fn wake_flusher(&self) {
         if !self.blocking {
-            self.flusher.notify_one();
-        } else if let Some(thread) = &*self
+            return self.flusher.notify_one();
+        }
+        if self.flusher_called.load(SeqCst) || self.flusher_called.swap(true, SeqCst) {
+            return; // it will look after this
+        }
+        if let Some(thread) = &*self
             .flusher_thread
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -222,6 +233,9 @@ impl Core {
     pub(crate) fn return_durable(&self, mut log: ActiveLog, generation: u64) -> bool {
         log.durable_offset = log.offset;
         let returned = self.return_log(log, generation);
+        if self.blocking && self.waiting() > 0 {
+            self.hand_over();
+        }
         self.moved.notify_waiters();
         self.flusher.notify_one();
         returned

@@ -51,6 +51,22 @@ impl Core {
         self.hand_over();
     }
 
+    /// The flusher's turn: one group after the other while there is company, or
+    /// while those who wait may not write themselves.
+    pub(crate) fn lead_in_turn(&self) {
+        loop {
+            self.gather();
+            let Some((log, generation, len)) = self.take_busy_log() else {
+                break;
+            };
+            self.flush_oldest(log, generation, len);
+            if !self.elsewhere.load(Relaxed) && self.target() <= 1 {
+                break;
+            }
+        }
+        self.hand_over();
+    }
+
     /// Wakes one of those whose batch still waits, so that it leads.
     pub(crate) fn hand_over(&self) {
         let next = match self.state() {

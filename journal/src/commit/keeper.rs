@@ -48,23 +48,27 @@ pub(crate) fn start(core: &Arc<Core>) -> Result<()> {
 /// when a hung write has taken the old one away.
 fn start_flusher(core: &Arc<Core>) -> Result<()> {
     let weak = Arc::downgrade(core);
+    let number = core.flushers.fetch_add(1, SeqCst) + 1;
     let thread = std::thread::Builder::new()
         .name("journal-flusher".into())
-        .spawn(move || flusher(&weak))
+        .spawn(move || flusher(&weak, number))
         .map_err(|e| Error::io("the journal's flusher could not be started", e))?;
     core.set_flusher_thread(thread.thread().clone());
     Ok(())
 }
 
-fn flusher(core: &Weak<Core>) {
+fn flusher(core: &Weak<Core>, number: u64) {
     loop {
-        std::thread::park_timeout(Duration::from_secs(1));
         let Some(core) = core.upgrade() else { return };
-        if core.state().failure.is_some() || core.ended() {
+        let replaced = core.flushers.load(SeqCst) != number;
+        if replaced || core.state().failure.is_some() || core.ended() {
             return;
         }
-        // Where tasks may write themselves, one batch is enough: they go on.
-        core.lead(|| !core.elsewhere.load(Relaxed));
+        // Before the look at the queue: whoever comes later calls again.
+        core.flusher_called.store(false, SeqCst);
+        core.lead_in_turn();
+        drop(core);
+        std::thread::park_timeout(Duration::from_secs(1));
     }
 }
 
