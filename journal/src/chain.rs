@@ -220,6 +220,11 @@ pub(crate) async fn find_tail(
             Opened::Segment(mut segment, reader) => {
                 check_gap(head, *index, limits)?;
                 let scan = scan_tail(&segment, reader).await?;
+                if scan.sealed {
+                    // Nothing was begun behind a seal: what stands in a prepared
+                    // log is left from before it was recycled.
+                    torn_behind = 0;
+                }
                 segment.end = scan.end_offset;
                 segment.end_seq = scan.end;
                 return Ok(Tail {

@@ -35,6 +35,16 @@ pub(crate) async fn claim(io: &Bounded, id: JournalId, config: &crate::Config) -
             .last()
             .copied()
             .unwrap_or(Epoch::NONE);
+        if highest.0 == u64::MAX {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "{} is the highest epoch that there can be, so none can be claimed; no primary \
+                     made it: remove it",
+                    names::epoch_path(highest)?
+                ),
+            ));
+        }
         let claim = Claim {
             epoch: highest.next(),
             nonce: Nonce::random()?,

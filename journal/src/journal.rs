@@ -205,6 +205,25 @@ impl Journal {
         durable_through(self.core().clone(), seq).await
     }
 
+    /// Waits until this primary serves no more, and says why: it was fenced, a
+    /// flush failed, or it was closed (`Closed`). For programs that must stand
+    /// down although nobody appends; with a heartbeat they learn it soon.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn failed(&self) -> Error {
+        let core = self.core();
+        loop {
+            let moved = core.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if let Some(failure) = core.state().failure.clone() {
+                return failure;
+            }
+            moved.await;
+        }
+    }
+
     /// Begins a checkpoint of the state made by all entries below `at`: take
     /// `at` from [`accepted`](Self::accepted) under the lock that guards the state.
     ///

@@ -336,3 +336,40 @@ async fn limits_that_make_no_sense_are_refused_by_name() {
         assert!(error.to_string().contains(name), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_primary_learns_that_it_was_fenced() {
+    let mut config = config("");
+    config.heartbeat = Some(std::time::Duration::from_millis(10));
+    config.format(false).await.unwrap();
+    let (journal, _) = serve(&config).await;
+    let watch = journal.clone();
+    let failed = tokio::spawn(async move { watch.failed().await });
+    append(&journal, 0..1).await;
+    let (next, _) = serve(&config).await;
+    let error = tokio::time::timeout(std::time::Duration::from_secs(10), failed).await;
+    assert_eq!(error.unwrap().unwrap().kind(), ErrorKind::Fenced);
+    let watch = next.clone();
+    next.close().await.unwrap();
+    assert_eq!(watch.failed().await.kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn the_highest_epoch_number_is_named_when_it_is_taken() {
+    let config = config("");
+    config.format(false).await.unwrap();
+    let store = config
+        .registry
+        .open(&config.folder, &config.options, flushproof::Mode::ReadWrite)
+        .await
+        .unwrap();
+    let path = flushproof::StorePath::new("epoch/18446744073709551615").unwrap();
+    let mut stray = store
+        .create_object(&path, Default::default())
+        .await
+        .unwrap();
+    stray.commit().await.unwrap();
+    let error = config.primary().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains(path.as_str()), "{error}");
+}
