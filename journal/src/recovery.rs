@@ -112,8 +112,7 @@ pub(crate) async fn lock_host(context: &Context, take_over: bool) -> Result<()> 
     } else {
         HostLock::Polite
     };
-    let asked = context.io().host_lock(how).await;
-    asked.map_err(|e| e.context(&context.config.folder))
+    context.io().host_lock(how).await
 }
 
 impl Recovery {

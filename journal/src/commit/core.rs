@@ -2,6 +2,7 @@
 
 use super::buffer::Pool;
 use super::group::{Done, Group};
+use super::padded::Padded;
 use super::serving::{Context, Serving};
 use super::state::{ActiveLog, Batch, Prepared, State};
 use crate::OnUnknown;
@@ -16,20 +17,6 @@ use tokio::sync::{Notify, Semaphore};
 /// The least that an entry costs of the queue's room; bounds their number.
 fn least_cost(queue_bytes: usize, queue_entries: usize) -> usize {
     (queue_bytes / queue_entries).max(1)
-}
-
-/// A value on cache lines of its own: two threads that write to neighbours would
-/// take the line from each other (measured: half of the rate on a free store).
-#[repr(align(128))]
-#[derive(Debug)]
-pub(crate) struct Padded<T>(T);
-
-impl<T> std::ops::Deref for Padded<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
 }
 
 /// One journal that serves.

@@ -1,7 +1,7 @@
 //! Group commit: from accepted entries to acknowledgements.
 //!
 //! Entries wait in the queue of [`state::State`]. For a blocking store whoever
-//! awaits first leads the flush ([`inline`]); for a detached one a task keeps
+//! awaits first leads the flush, with several appenders a thread does ([`inline`], [`gather`]); for a detached one a task keeps
 //! several flushes under way ([`detached`]). The [`keeper`] is one thread with a
 //! small runtime of its own: it flushes what nobody awaits, writes idle marks,
 //! prepares the next log, abandons a hung flush and takes over from oneself.
@@ -14,6 +14,7 @@ pub(crate) mod group;
 pub(crate) mod inline;
 pub(crate) mod keeper;
 pub(crate) mod off_thread;
+mod padded;
 pub(crate) mod serving;
 pub(crate) mod state;
 #[cfg(test)]
