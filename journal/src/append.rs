@@ -255,6 +255,7 @@ impl Wait {
 
     fn poll(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<Result<Receipt>> {
         if let Some(receipt) = self.receipt() {
+            self.gathers_no_more(core); // another flushed its group
             return Poll::Ready(receipt);
         }
         let yields = self.drive(core, cx);
@@ -300,8 +301,15 @@ impl Wait {
         if won.is_err() {
             return Gather::Wait;
         }
-        self.gathered = core.waiting();
+        self.gathered = core.waiting().max(1);
         Gather::Yield
+    }
+
+    /// Leaves the gathering to others, if this ack ever gathered.
+    fn gathers_no_more(&self, core: &Core) {
+        if self.gathered > 0 {
+            core.release_election(self.id());
+        }
     }
 
     fn is_patient(&mut self, core: &Core) -> bool {
@@ -317,7 +325,9 @@ impl Wait {
             return false;
         }
         if !core.is_free() {
-            return false; // whoever flushes goes on or hands over
+            // Whoever flushes goes on or hands over, perhaps to another ack.
+            self.gathers_no_more(core);
+            return false;
         }
         if !core.is_quick() {
             if core.has_company() {

@@ -266,7 +266,9 @@ fn fc_4_of_flushes_under_way_none_behind_a_failed_one_is_acknowledged() {
                         Err(_) => failed = true,
                     }
                 }
-                assert!(failed && journal.durable().0 == good, "round {round}");
+                // On a busy machine the entries may need fewer flushes than that.
+                let hit = journal.counts().flushes > round % 16;
+                assert_eq!((failed, journal.durable().0), (hit, good), "round {round}");
                 store.script.heal();
                 let (_, state) = open(&config).await;
                 assert!(

@@ -62,7 +62,7 @@ pub(crate) struct Core {
     pub flusher_called: Padded<AtomicBool>,
     /// How many such threads were started: an older one, back from a hung write, ends.
     pub flushers: AtomicU64,
-    /// The journal was closed, or its last handle is gone and all is flushed.
+    /// The journal was closed.
     ended: AtomicBool,
     /// How closing it went; set before `ended`.
     pub closed: OnceLock<Result<()>>,
@@ -261,9 +261,22 @@ impl Core {
         Ok((seq, group))
     }
 
-    /// Takes the log alone: for a mark, a seal, or the task of a detached store.
+    /// Takes the log alone when no entry waits: for a mark.
+    pub(crate) fn take_quiet_log(&self) -> Option<(ActiveLog, u64)> {
+        let state = self.state();
+        if state.is_quiet() {
+            Self::take_log_of(state)
+        } else {
+            None
+        }
+    }
+
+    /// Takes the log alone: for a seal, or the task of a detached store.
     pub(crate) fn take_log(&self) -> Option<(ActiveLog, u64)> {
-        let mut state = self.state();
+        Self::take_log_of(self.state())
+    }
+
+    fn take_log_of(mut state: MutexGuard<'_, State>) -> Option<(ActiveLog, u64)> {
         if state.failure.is_some() {
             return None;
         }
@@ -348,14 +361,14 @@ impl Core {
         frame
     }
 
-    /// Acknowledges the oldest batch in flight. `None`: the writer was abandoned
-    /// meanwhile, its answer means nothing.
+    /// Acknowledges the oldest batch in flight; its group is to be woken when the
+    /// lock is free.
     pub(crate) fn acknowledge(
         &self,
         state: &mut State,
         cut: Prev,
         got: Flushed,
-    ) -> Option<(Arc<Group>, Done)> {
+    ) -> Option<Arc<Group>> {
         let job = state.inflight.pop_front()?;
         let end = job.first.0 + u64::from(job.count);
         state.cut = cut;
@@ -373,13 +386,11 @@ impl Core {
             .fetch_add(u64::from(job.count), Relaxed);
         self.counters.bytes.fetch_add(job.body_len as u64, Relaxed);
         self.room.add_permits(job.cost);
-        Some((
-            job.group,
-            Done {
-                epoch: self.epoch(),
-                survives: got.survives,
-            },
-        ))
+        job.group.decide(Ok(Done {
+            epoch: self.epoch(),
+            survives: got.survives,
+        }));
+        Some(job.group)
     }
 
     /// The single choke point of failure. The first failure is final, unless a
@@ -408,16 +419,19 @@ impl Core {
         tracing::error!(%error, "the journal stops");
         state.reopen = None;
         state.failure = Some(error.clone());
-        let inflight: Vec<_> = state.inflight.drain(..).map(|j| j.group).collect();
-        let queued: Vec<_> = state.queue.drain(..).map(|b| b.group).collect();
+        let not_written = error.clone().with_outcome(Outcome::NotWritten);
+        let mut groups = Vec::new();
+        for job in state.inflight.drain(..) {
+            job.group.decide(Err(error.clone()));
+            groups.push(job.group);
+        }
+        for batch in state.queue.drain(..) {
+            batch.group.decide(Err(not_written.clone()));
+            groups.push(batch.group);
+        }
         drop(state);
         self.room.close();
-        for group in inflight {
-            group.finish(Err(error.clone()));
-        }
-        for group in queued {
-            group.finish(Err(error.clone().with_outcome(Outcome::NotWritten)));
-        }
+        groups.iter().for_each(|group| group.wake());
         self.moved.notify_waiters();
     }
 
@@ -433,6 +447,9 @@ impl Core {
         *self.nonce.lock().unwrap_or_else(PoisonError::into_inner) = serving.nonce;
         self.epoch.store(serving.epoch.0, SeqCst);
         let carried: Vec<_> = state.inflight.drain(..).collect();
+        for job in &carried {
+            job.group.decide(Ok(done));
+        }
         let cut = Prev {
             segment: crate::format::SegmentId {
                 epoch: serving.epoch,
@@ -454,7 +471,10 @@ impl Core {
                 .entries
                 .fetch_add(u64::from(job.count), Relaxed);
             self.room.add_permits(job.cost);
-            job.group.finish(Ok(done));
+            job.group.wake();
+        }
+        if self.blocking {
+            self.hand_over();
         }
         self.moved.notify_waiters();
         self.flusher.notify_one();

@@ -113,8 +113,8 @@ fn land(core: &Core, log: &mut ActiveLog, landed: Landed, generation: u64) -> Re
     let acknowledged = core.acknowledge(&mut state, cut, got);
     state.fill = log.fill();
     drop(state);
-    if let Some((group, done)) = acknowledged {
-        group.finish(Ok(done));
+    if let Some(group) = acknowledged {
+        group.wake();
     }
     core.moved.notify_waiters();
     Ok(())

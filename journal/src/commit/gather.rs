@@ -35,7 +35,7 @@ impl Core {
     pub(crate) fn gather(&self) {
         const MOST: Duration = Duration::from_micros(250);
         let target = self.target();
-        if self.waiting() >= target || self.is_quick() {
+        if self.waiting() >= target || self.is_quick() || !self.is_free() {
             return;
         }
         let patience = Duration::from_nanos(self.flush_ns.load(Relaxed) / 2).min(MOST);

@@ -36,9 +36,15 @@ impl Group {
         }
     }
 
-    /// Decides the group and wakes everybody. A second decision changes nothing.
-    pub(crate) fn finish(&self, outcome: Result<Done, Error>) {
+    /// Decides the group. A second decision changes nothing. Call it under the
+    /// state's lock, so that groups are decided in order whoever flushed them;
+    /// [`wake`](Self::wake) afterwards.
+    pub(crate) fn decide(&self, outcome: Result<Done, Error>) {
         let _ = self.outcome.set(outcome);
+    }
+
+    /// Wakes everybody: the group is decided.
+    pub(crate) fn wake(&self) {
         let waiting = std::mem::take(&mut *self.waiting());
         for waker in waiting {
             waker.wake();

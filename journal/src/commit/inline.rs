@@ -109,8 +109,8 @@ impl Core {
         let acknowledged = self.acknowledge(&mut state, cut, got);
         state.put_back(log);
         drop(state);
-        if let Some((group, done)) = acknowledged {
-            group.finish(Ok(done));
+        if let Some(group) = acknowledged {
+            group.wake();
         }
         self.moved.notify_waiters();
     }

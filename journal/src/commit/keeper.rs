@@ -54,6 +54,8 @@ fn start_flusher(core: &Arc<Core>) -> Result<()> {
         .spawn(move || flusher(&weak, number))
         .map_err(|e| Error::io("the journal's flusher could not be started", e))?;
     core.set_flusher_thread(thread.thread().clone());
+    // Whoever called since it began to look may have woken the old one.
+    thread.thread().unpark();
     Ok(())
 }
 
@@ -140,9 +142,11 @@ impl Keeper {
         self.prepare_next_log();
         let heartbeat = core.context.config.heartbeat;
         let (quiet, closing, due) = {
-            let state = core.state();
+            let mut state = core.state();
             let quiet = state.is_quiet();
             if quiet && state.orphaned {
+                // A permit may be left: nobody would look after its entry.
+                state.closing = true;
                 return Next::End;
             }
             let wait = match heartbeat {
@@ -234,13 +238,11 @@ impl Keeper {
     /// One frame that says that all before it is durable. In a full segment that
     /// is the header of the next one, if it is ready.
     async fn idle_mark(&self) {
-        let Some((mut log, generation)) = self.core.take_log() else {
+        let Some((mut log, generation)) = self.core.take_quiet_log() else {
             return;
         };
         let full = log.offset + log.grain > log.limit;
-        if !self.core.state().queue.is_empty() {
-            self.core.return_log(log, generation);
-        } else if let Some(prepared) = full.then(|| self.core.take_prepared(generation)).flatten() {
+        if let Some(prepared) = full.then(|| self.core.take_prepared(generation)).flatten() {
             let (next, frame) = self.core.begin_log(&log, prepared);
             if self.flush_control(next, frame, generation).await {
                 self.core.counters.rolls.fetch_add(1, Relaxed);

@@ -300,7 +300,7 @@ pub(crate) fn now_ms() -> u64 {
 
 /// The length of an entry on storage: its varint length and its bytes.
 pub(crate) fn encoded_len(entry: usize) -> usize {
-    entry + (64 - (entry as u64 | 1).leading_zeros() as usize).div_ceil(7)
+    entry.saturating_add((64 - (entry as u64 | 1).leading_zeros() as usize).div_ceil(7))
 }
 
 /// The most that one batch may encode to, on every store.

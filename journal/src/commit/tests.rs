@@ -6,6 +6,7 @@ use crate::{Ack, Config, Journal, OnUnknown};
 use async_trait::async_trait;
 use bytes::Bytes;
 use flushproof_api::*;
+use futures_util::FutureExt;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -296,6 +297,64 @@ async fn the_idle_mark_is_flushed_once() {
     journal.append(b"entry").await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(journal.counts().marks, 2);
+}
+
+/// Two leaders, one behind the other: the first may be slow to wake its group.
+#[test]
+fn a_later_ack_never_resolves_before_an_earlier_one() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let journal = runtime.block_on(serve(Arc::default(), |_| {}));
+    let append = || {
+        let room = journal.blocking_reserve(5).unwrap();
+        room.append(b"entry").unwrap()
+    };
+    let (early, last) = (AtomicU64::new(0), SeqNo(300_000));
+    std::thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| while append().wait().unwrap().seq < last {});
+        }
+        s.spawn(|| {
+            while journal.durable() < last {
+                let first = append();
+                while journal.submitted() <= first.seq() {
+                    std::hint::spin_loop();
+                }
+                append().wait().unwrap();
+                early.fetch_add(first.now_or_never().is_none().into(), SeqCst);
+            }
+        });
+    });
+    assert_eq!(early.into_inner(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permit_that_outlives_the_journal_appends_durably_or_not_at_all() {
+    let journal = serve(Arc::default(), |_| {}).await;
+    let permits = [
+        journal.reserve(5).await.unwrap(),
+        journal.reserve(5).await.unwrap(),
+    ];
+    drop(journal);
+    let [soon, late] = permits;
+    if let Ok(ack) = soon.append(b"entry") {
+        ack.await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let error = late.append(b"entry").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    assert_eq!(error.outcome(), Outcome::NotWritten);
+}
+
+#[tokio::test]
+async fn no_length_overflows() {
+    let journal = serve(Arc::default(), |_| {}).await;
+    for lens in [vec![usize::MAX], vec![usize::MAX - 9; 3], vec![1 << 20; 64]] {
+        let error = journal.reserve_batch(lens).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+    }
 }
 
 /// Not a bar of time: prints the rate for the curious.
