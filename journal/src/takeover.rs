@@ -12,7 +12,7 @@ use crate::format::object::StartObject;
 use crate::format::{FRAME_HEADER, FrameKind, Prev, SegmentHeader, SegmentId, names};
 use crate::objects::{Starts, list_logs};
 use bytes::Bytes;
-use flushproof_api::{Error, ErrorKind, Outcome, Result, SeqNo};
+use flushproof_api::{Error, ErrorKind, Outcome, Result, SeqNo, Survives};
 
 /// A new epoch in the making: its first log, and what is flushed in it.
 pub(crate) struct Successor {
@@ -24,6 +24,8 @@ pub(crate) struct Successor {
     log: ActiveLog,
     /// Behind the header frame.
     body: u64,
+    /// The least that any flush of it got.
+    survives: Survives,
 }
 
 impl Successor {
@@ -44,6 +46,7 @@ impl Successor {
             .io()
             .create_log(&names::log_path(first)?, limit)
             .await?;
+        let survives = context.store.contract().survives;
         let serving = Serving {
             context: context.clone(),
             epoch: claim.epoch,
@@ -53,6 +56,7 @@ impl Successor {
             grain: context.grain(),
             offset: 0,
             next_seq: durable,
+            survives,
         };
         let mut successor = Successor {
             context: context.clone(),
@@ -62,6 +66,7 @@ impl Successor {
             next_seq: durable,
             log: ActiveLog::new(serving, limit),
             body: 0,
+            survives,
         };
         let header = SegmentHeader {
             nonce: claim.nonce,
@@ -106,10 +111,11 @@ impl Successor {
         let writer = std::mem::replace(&mut self.log.writer, Box::new(Gone));
         let limit = self.context.config.flush_timeout;
         let blocking = self.context.blocking();
-        let (writer, _) = flush_off_thread(writer, frame, blocking, limit)
+        let (writer, got) = flush_off_thread(writer, frame, blocking, limit)
             .await
             .map_err(|e| e.context(format!("the first log of epoch {}", self.claim.epoch)))?;
         self.log.writer = writer;
+        self.survives = self.survives.and(got.survives);
         self.log.durable_offset = self.log.offset;
         Ok(())
     }
@@ -163,6 +169,7 @@ impl Successor {
             grain: self.log.grain,
             offset: self.log.offset,
             next_seq: self.next_seq,
+            survives: self.survives,
         })
     }
 }

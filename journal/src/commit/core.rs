@@ -1,6 +1,7 @@
 //! [`Core`]: what every handle of one journal shares; finishing and failing.
 
 use super::buffer::Pool;
+use super::counters::Counters;
 use super::group::{Done, Group};
 use super::padded::Padded;
 use super::serving::{Context, Serving};
@@ -69,18 +70,6 @@ pub(crate) struct Core {
     /// Work for the task that flushes a detached store.
     pub flusher: Notify,
     pub counters: Counters,
-}
-
-/// Counters for operators and tests.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub entries: AtomicU64,
-    pub bytes: AtomicU64,
-    pub groups: AtomicU64,
-    pub flushes: AtomicU64,
-    pub marks: AtomicU64,
-    pub rolls: AtomicU64,
-    pub reopens: AtomicU64,
 }
 
 impl Core {
@@ -438,7 +427,7 @@ impl Core {
     /// Goes on in a new epoch: the entries in flight were carried over.
     pub(crate) fn resume(&self, serving: Serving) {
         let limit = segment_limit(&self.context, serving.index);
-        let survives = self.context.store.contract().survives;
+        let survives = serving.survives;
         let done = Done {
             epoch: serving.epoch,
             survives,

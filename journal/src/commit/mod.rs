@@ -8,6 +8,7 @@
 
 pub(crate) mod buffer;
 pub(crate) mod core;
+mod counters;
 pub(crate) mod detached;
 mod gather;
 pub(crate) mod group;

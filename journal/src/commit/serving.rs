@@ -3,7 +3,7 @@
 use crate::Config;
 use crate::format::{MIN_GRAIN, Nonce, Prev, SegmentKey};
 use crate::objects::Bounded;
-use flushproof_api::{Epoch, FlushCall, JournalStore, LogWriter, SeqNo};
+use flushproof_api::{Epoch, FlushCall, JournalStore, LogWriter, SeqNo, Survives};
 use std::sync::Arc;
 
 /// The parts of a journal that stay the same from epoch to epoch.
@@ -52,6 +52,8 @@ pub(crate) struct Serving {
     pub offset: u64,
     /// The number of the next entry.
     pub next_seq: SeqNo,
+    /// What its header and its carried entries survive.
+    pub survives: Survives,
 }
 
 impl Serving {

@@ -72,6 +72,7 @@ async fn serve(script: Arc<Script>, change: impl FnOnce(&mut Config)) -> Journal
         grain: 64,
         offset: 256,
         next_seq: SeqNo(0),
+        survives: Survives::NOTHING,
     })
     .await
     .unwrap()
