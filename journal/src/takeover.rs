@@ -4,7 +4,6 @@
 
 use crate::claim::{Claim, claim_epoch, confirm_epoch};
 use crate::commit::buffer::AlignedBuf;
-use crate::commit::core::segment_limit;
 use crate::commit::off_thread::flush_off_thread;
 use crate::commit::serving::{Body, Context, Own, Serving, Unacknowledged};
 use crate::commit::state::{ActiveLog, now_ms};
@@ -41,7 +40,7 @@ impl Successor {
             epoch: claim.epoch,
             index: 0,
         };
-        let limit = segment_limit(context, 0);
+        let limit = context.segment_limit(0);
         let writer = context
             .io()
             .create_log(&names::log_path(first)?, limit)

@@ -78,7 +78,7 @@ impl Core {
         let contract = context.store.contract();
         let config = &context.config;
         let align = (contract.block.max(64)).max(serving.grain as usize);
-        let limit = segment_limit(&context, serving.index);
+        let limit = context.segment_limit(serving.index);
         let next = serving.next_seq.0;
         let (epoch, nonce) = (serving.epoch.0, serving.nonce);
         let state = State::new(serving, limit);
@@ -426,7 +426,7 @@ impl Core {
 
     /// Goes on in a new epoch: the entries in flight were carried over.
     pub(crate) fn resume(&self, serving: Serving) {
-        let limit = segment_limit(&self.context, serving.index);
+        let limit = self.context.segment_limit(serving.index);
         let survives = serving.survives;
         let done = Done {
             epoch: serving.epoch,
@@ -488,14 +488,4 @@ pub(crate) fn may_reopen(error: &Error) -> bool {
             | ErrorKind::TooLarge
     );
     !hopeless && error.advice() != Advice::StandDown
-}
-
-/// Where segment `index` is full: 1 MiB for the first, doubling to the configured size.
-pub(crate) fn segment_limit(context: &Context, index: u64) -> u64 {
-    let doubled = (1u64 << 20)
-        .checked_shl(index.min(32) as u32)
-        .unwrap_or(u64::MAX);
-    doubled
-        .min(context.config.segment_size)
-        .min(context.store.contract().max_log)
 }

@@ -6,7 +6,7 @@
 //! else (current-thread runtimes, `LocalSet`, `block_on`) the keeper's thread
 //! writes, because `block_in_place` may not be called there.
 
-use super::core::{Core, segment_limit};
+use super::core::Core;
 use super::state::{ActiveLog, Prepared};
 use crate::format::{FRAME_HEADER, FrameKind, SegmentHeader, SegmentKey};
 use bytes::Bytes;
@@ -168,7 +168,7 @@ impl Core {
             offset: 0,
             durable_offset: 0,
             attested: SeqNo::ZERO,
-            limit: segment_limit(&self.context, prepared.index),
+            limit: self.context.segment_limit(prepared.index),
         };
         let mut body = Vec::new();
         header.encode(&mut body);

@@ -384,7 +384,7 @@ async fn prepare_ahead(core: Arc<Core>, generation: u64, epoch: Epoch, index: u6
 async fn prepare(core: &Core, epoch: Epoch, index: u64) -> Result<Prepared> {
     let io = core.context.io();
     let path = format::names::log_path(SegmentId { epoch, index })?;
-    let size_hint = super::core::segment_limit(&core.context, index);
+    let size_hint = core.context.segment_limit(index);
     let writer = match io.create_log(&path, size_hint).await {
         // Left by an attempt of my own whose answer was lost: nobody else makes
         // logs of my epoch, and one of this index was never used.

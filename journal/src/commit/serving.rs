@@ -28,6 +28,16 @@ impl Context {
         self.store.contract().flush_call == FlushCall::Blocking
     }
 
+    /// Where segment `index` is full: 1 MiB for the first, doubling to the configured size.
+    pub(crate) fn segment_limit(&self, index: u64) -> u64 {
+        let doubled = (1u64 << 20)
+            .checked_shl(index.min(32) as u32)
+            .unwrap_or(u64::MAX);
+        doubled
+            .min(self.config.segment_size)
+            .min(self.store.contract().max_log)
+    }
+
     /// The grain of new segments.
     pub(crate) fn grain(&self) -> u64 {
         (self.store.contract().block as u64).max(MIN_GRAIN)
