@@ -47,6 +47,7 @@ fn object(folder: &str, info: &Info) -> Value {
         "end": info.end.0,
         "closed": info.closed,
         "undecided_bytes": info.undecided_bytes,
+        "damage": info.damage,
         "checkpoint": info.checkpoint.map(|s| s.0),
         "contract": contract(&info.contract),
         "epochs": epochs.collect::<Vec<_>>(),
@@ -161,6 +162,9 @@ fn ending(info: &Info) -> String {
     if info.undecided_bytes > 0 {
         let bytes = count(info.undecided_bytes);
         let _ = write!(text, "; {bytes} bytes behind are torn or being written");
+    }
+    if let Some(damage) = &info.damage {
+        let _ = write!(text, "; DAMAGED behind it: {damage}. Run: journal verify");
     }
     text
 }

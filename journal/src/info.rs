@@ -1,6 +1,6 @@
 //! [`Info`]: what a journal is made of, for operators.
 
-use crate::chain;
+use crate::chain::{self, Segment};
 use crate::format::{JournalId, SegmentId, TailVerdict};
 use crate::objects::{list_epochs, list_logs, read_epoch};
 use crate::view::{View, settled};
@@ -32,6 +32,9 @@ pub struct Info {
     pub closed: bool,
     /// Bytes behind the last whole entry: torn, or in progress.
     pub undecided_bytes: u64,
+    /// Durable bytes of the last segment are damaged: what is said of the end is
+    /// what stands before the damage. [`JournalReader::verify`] lists all of it.
+    pub damage: Option<String>,
     /// The epochs, the oldest first.
     pub epochs: Vec<EpochInfo>,
     /// The segments, by name.
@@ -90,6 +93,17 @@ pub struct CheckpointInfo {
     pub epoch: Epoch,
 }
 
+/// How often damage at the end is looked at, until it is the same twice.
+const LOOKS: usize = 8;
+
+fn range_of(segment: &Segment) -> SegmentRange {
+    SegmentRange {
+        first: segment.first_seq,
+        end: segment.end_seq,
+        bytes: segment.end,
+    }
+}
+
 impl JournalReader {
     /// What the journal is made of.
     ///
@@ -98,7 +112,18 @@ impl JournalReader {
     /// # Cancel safety
     /// Safe.
     pub async fn info(&self) -> Result<Info> {
-        settled(|| self.try_info()).await
+        let mut info = settled(|| self.try_info()).await?;
+        // A frame that is being written may look like damage for a moment.
+        for _ in 0..LOOKS {
+            let Some(damage) = info.damage.clone() else {
+                break;
+            };
+            info = settled(|| self.try_info()).await?;
+            if info.damage.as_ref() == Some(&damage) {
+                break;
+            }
+        }
+        Ok(info)
     }
 
     async fn try_info(&self) -> Result<Info> {
@@ -117,6 +142,7 @@ impl JournalReader {
             checkpoint: view.checkpoints.first().map(|c| c.id.next_seq),
             closed: false,
             undecided_bytes: 0,
+            damage: None,
             epochs: Vec::new(),
             segments: Vec::new(),
             checkpoints: Vec::new(),
@@ -136,20 +162,15 @@ impl JournalReader {
             info.durable = tail.scan.durable;
             info.end = tail.scan.end;
             info.closed = tail.scan.sealed;
-            if let TailVerdict::Torn { bytes, .. } = tail.scan.verdict {
-                info.undecided_bytes = bytes;
+            match &tail.scan.verdict {
+                TailVerdict::Clean => {}
+                TailVerdict::Torn { bytes, .. } => info.undecided_bytes = *bytes,
+                TailVerdict::Corrupt { why, .. } => info.damage = Some(why.clone()),
             }
             let chain =
                 chain::walk_back(context, &view.starts, tail.segment, SeqNo::ZERO, newest).await?;
             info.first = chain.front().map_or(info.end, |s| s.first_seq);
-            ranges.extend(chain.iter().map(|s| {
-                let range = SegmentRange {
-                    first: s.first_seq,
-                    end: s.end_seq,
-                    bytes: s.end,
-                };
-                (s.id(), range)
-            }));
+            ranges.extend(chain.iter().map(|s| (s.id(), range_of(s))));
         }
         for (id, row) in list_logs(&io).await? {
             info.segments.push(SegmentInfo {

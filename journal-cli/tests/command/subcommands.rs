@@ -205,6 +205,29 @@ fn verify_has_an_exit_code_for_each_verdict() {
 }
 
 #[test]
+fn info_says_when_the_end_is_damaged() {
+    let place = Place::formatted();
+    place.run(&["append", "j"], "first\nsecond\n").succeeds();
+    let json = place.run(&["info", "j", "--json"], "").json();
+    assert!(json["damage"].is_null(), "{json}");
+    let log = std::fs::read_dir(place.join("j/log")).unwrap();
+    let log = log.map(|e| e.unwrap().path()).find(|p| {
+        let bytes = std::fs::read(p).unwrap();
+        bytes.windows(5).any(|w| w == b"first")
+    });
+    let log = log.unwrap();
+    flip(&log, find(&std::fs::read(&log).unwrap(), b"first"));
+    let text = String::from_utf8(place.run(&["info", "j"], "").stdout).unwrap();
+    assert!(
+        text.contains("DAMAGED") && text.contains("journal verify"),
+        "{text}"
+    );
+    let json = place.run(&["info", "j", "--json"], "").json();
+    let damage = json["damage"].as_str().unwrap();
+    assert!(damage.contains("at offset"), "{json}");
+}
+
+#[test]
 fn reading_beside_a_writer_finds_no_fault() {
     let place = Place::formatted();
     let mut writer = place.writer(&["j"]);

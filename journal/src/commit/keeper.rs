@@ -220,7 +220,11 @@ impl Keeper {
         };
         self.core.fail(generation, hung(limit));
         if let Err(error) = start_flusher(&self.core) {
-            tracing::error!(%error, "no flusher");
+            // Nobody would flush for those who may not: they get an answer now.
+            let state = self.core.state();
+            if state.failure.is_none() {
+                self.core.fail_all(state, error);
+            }
         }
     }
 
