@@ -9,6 +9,7 @@
 //! | [`replay`] | replay from the page cache beside a bare read; its memory |
 //! | [`crew`] | appenders that work a block when told to |
 //! | [`null`] | the store that costs nothing |
+//! | [`stores`] | appends over a network, beside the bare call of each storage |
 //! | [`row`], [`stats`] | what was measured, and how sure it is |
 #![warn(missing_docs)]
 
@@ -18,6 +19,7 @@ pub mod null;
 pub mod replay;
 pub mod row;
 pub mod stats;
+pub mod stores;
 
 use flushproof::{Config, Journal};
 use flushproof_backend_local::Method;

@@ -40,7 +40,7 @@ pub async fn run(config: Config, args: &args::Doctor, out: &mut Out) -> Result<(
     let scratch = Scratch::create(&config)?;
     let examined = examine(&config, &scratch, args.time, &signals, &bar).await;
     bar.finish_and_clear();
-    let removed = scratch.remove().await;
+    let removed = scratch.remove(&config).await;
     let report = examined?;
     removed?;
     report.print(out)?;

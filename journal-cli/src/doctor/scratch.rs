@@ -2,8 +2,11 @@
 
 use crate::config::local_path;
 use crate::failure::Result;
-use flushproof::{Config, Error, ErrorKind, Outcome, StoreUri};
+use flushproof::{Config, Error, ErrorKind, Mode, Outcome, StoreUri};
+use flushproof_api::{ListedKind, StorePath};
+use futures_util::StreamExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Below the journal's place, by a name that the journal never looks at.
 #[derive(Debug)]
@@ -54,14 +57,36 @@ impl Scratch {
     }
 
     /// Removes it.
-    pub async fn remove(self) -> Result<()> {
+    pub async fn remove(self, config: &Config) -> Result<()> {
         let Some(folder) = self.folder else {
-            return Ok(());
+            empty(config, &self.uri).await?;
+            return empty(config, &self.journal_uri()?).await;
         };
         let removed = tokio::task::spawn_blocking(move || folder.remove()).await;
         let failed = |e| Error::new(ErrorKind::Io, format!("removing the scratch folder: {e}"));
         Ok(removed.map_err(failed)??)
     }
+}
+
+/// Deletes what a store holds; its empty folder may stay, and fences do. No
+/// log of a doctor's journal was ever fenced.
+async fn empty(config: &Config, uri: &StoreUri) -> Result<()> {
+    let open = config.registry.open(uri, &config.options, Mode::ReadWrite);
+    let store = open.await?;
+    let mut paths = Vec::new();
+    let mut listed = store.list(&StorePath::root());
+    while let Some(row) = listed.next().await {
+        let row = row?;
+        if row.kind != ListedKind::Fence {
+            paths.push(row.path);
+        }
+    }
+    drop(listed);
+    for path in paths {
+        store.delete(&path).await?;
+    }
+    store.sweep(Duration::ZERO).await?;
+    Ok(store.close().await?)
 }
 
 impl Folder {
