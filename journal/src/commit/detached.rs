@@ -91,7 +91,7 @@ async fn submit(
             Some(batch) => (batch.buf.len() as u64).next_multiple_of(log.grain),
             None => return Ok(()),
         };
-        if log.offset + len > log.limit {
+        if log.offset + len > log.limit || core.is_seal_due(log) {
             if !under_way.is_empty() {
                 return Ok(()); // drain before rolling
             }
@@ -157,6 +157,7 @@ async fn roll(core: &Core, log: &mut ActiveLog, len: u64, generation: u64) -> Re
             return Ok(());
         }
     };
+    core.seal_before_roll(log).await?;
     let (mut next, frame) = core.begin_log(log, prepared);
     core.counters.flushes.fetch_add(1, Relaxed);
     within(core.context.config.flush_timeout, next.writer.flush(frame)).await?;
