@@ -353,13 +353,11 @@ pub(crate) async fn step_back(
         );
         return Err(corrupt(segment.id(), 0, what));
     }
-    match predecessor(context, starts, prev).await {
-        // A trimmed name may come back after a power cut, without its bytes.
-        Err(e) if e.kind() == ErrorKind::Corrupt && prev.seq <= trimmed => Ok(None),
-        Err(e) => Err(e),
-        Ok(Some(older)) => Ok(Some(older)),
-        Ok(None) if prev.seq <= trimmed => Ok(None),
-        Ok(None) => {
+    let found = predecessor(context, starts, prev).await;
+    match unless_trimmed(found, prev.seq, trimmed)? {
+        Some(older) => Ok(Some(older)),
+        None if prev.seq <= trimmed => Ok(None),
+        None => {
             let known = match trimmed {
                 SeqNo::ZERO => String::new(),
                 _ => format!(" (the newest good one ends at {trimmed})"),
@@ -371,6 +369,15 @@ pub(crate) async fn step_back(
             );
             Err(corrupt(prev.segment, 0, what))
         }
+    }
+}
+
+/// Damage of what ends at `end` is none when a checkpoint replaces all of it: the name
+/// was trimmed, and has come back after a power cut without its bytes.
+fn unless_trimmed<T>(found: Result<Option<T>>, end: SeqNo, trimmed: SeqNo) -> Result<Option<T>> {
+    match found {
+        Err(e) if e.kind() == ErrorKind::Corrupt && end <= trimmed => Ok(None),
+        other => other,
     }
 }
 
@@ -409,7 +416,13 @@ pub(crate) async fn predecessor(
 /// Where a new epoch continues: right behind the last entry below the durable
 /// mark, or behind the header of the head epoch's oldest log if there is none;
 /// never behind a mark, which may not be durable itself.
-pub(crate) async fn find_cut(context: &Context, starts: &Starts, tail: &Tail) -> Result<Prev> {
+/// `trimmed`: a checkpoint that counts replaces all below.
+pub(crate) async fn find_cut(
+    context: &Context,
+    starts: &Starts,
+    tail: &Tail,
+    trimmed: SeqNo,
+) -> Result<Prev> {
     let durable = tail.scan.durable;
     let at = |segment: &Segment, offset| Prev {
         segment: segment.id(),
@@ -425,13 +438,16 @@ pub(crate) async fn find_cut(context: &Context, starts: &Starts, tail: &Tail) ->
         let Some(prev) = segment.prev.filter(own) else {
             return Ok(at(&segment, segment.body));
         };
-        let Some(older) = predecessor(context, starts, prev).await? else {
+        let found = predecessor(context, starts, prev).await;
+        let Some(older) = unless_trimmed(found, prev.seq, trimmed)? else {
             return Ok(at(&segment, segment.body));
         };
-        if let Some(offset) = last_entry(context, &older).await? {
-            return Ok(at(&older, offset));
+        let last = last_entry(context, &older).await.map(Some);
+        match unless_trimmed(last, prev.seq, trimmed)? {
+            Some(Some(offset)) => return Ok(at(&older, offset)),
+            Some(None) => segment = older,
+            None => return Ok(at(&segment, segment.body)),
         }
-        segment = older;
     }
 }
 

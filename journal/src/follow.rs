@@ -6,12 +6,12 @@ use crate::chain::{self, Opened, Segment};
 use crate::checkpoint::{self, CheckpointEntries, CheckpointWriter};
 use crate::commit::serving::Context;
 use crate::format::object::StartObject;
-use crate::format::{Entries, Frame, FrameKind, Prev, Scanned, Scanner, names};
+use crate::format::{Entries, Frame, FrameKind, Prev, Scanned, Scanner, SegmentId, names};
 use crate::objects::Starts;
 use crate::recovery::{Recovery, lock_host};
 use crate::replay::Entry;
 use crate::view::{View, settled};
-use flushproof_api::{Epoch, Error, ErrorKind, Mode, Result, SeqNo, Source};
+use flushproof_api::{Epoch, Error, ErrorKind, Mode, Outcome, Result, SeqNo, Source};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub struct Follow {
     cursor: SeqNo,
     /// The start whose chain is read; none before the journal was served.
     head: Option<StartObject>,
+    /// Whether the head was seen to serve: a start alone may never have been durable.
+    head_serves: bool,
     checkpoint: Option<CheckpointEntries>,
     /// Whether the checkpoint that was returned was read to its end.
     checkpoint_read: Option<Arc<AtomicBool>>,
@@ -60,6 +62,7 @@ impl Follow {
             context,
             cursor: from.unwrap_or(SeqNo::ZERO),
             head: None,
+            head_serves: false,
             checkpoint: None,
             checkpoint_read: None,
             segments: VecDeque::new(),
@@ -172,10 +175,8 @@ impl Follow {
         };
         match scanner.next().await? {
             Scanned::Frame(frame) => {
-                self.durable = self.durable.max(frame.header.durable);
-                if frame.header.kind == FrameKind::Entries {
-                    self.pending.push_back(frame);
-                }
+                let id = segment.id();
+                self.take(id, frame);
                 Ok(true)
             }
             Scanned::Bad { offset, why } if self.segments.len() > 1 => {
@@ -232,18 +233,28 @@ impl Follow {
         };
         segment.end = reader.len().await?;
         scanner.extend(segment.end);
-        let grown = match scanner.next().await? {
-            Scanned::Frame(frame) => {
-                self.durable = self.durable.max(frame.header.durable);
-                if frame.header.kind == FrameKind::Entries {
-                    self.pending.push_back(frame);
-                }
-                true
-            }
-            Scanned::Bad { .. } | Scanned::End => false,
-        };
-        debug_assert!(grown || scanner.offset() == at);
-        Ok(grown)
+        let id = segment.id();
+        let scanned = scanner.next().await?;
+        debug_assert!(matches!(scanned, Scanned::Frame(_)) || scanner.offset() == at);
+        match scanned {
+            Scanned::Frame(frame) => self.take(id, frame),
+            Scanned::Bad { .. } | Scanned::End => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Takes a frame of the chain.
+    fn take(&mut self, segment: SegmentId, frame: Frame) {
+        let header = &frame.header;
+        self.durable = self.durable.max(header.durable);
+        // Only past step 7 comes more than what was carried over.
+        if let Some(head) = self.head.filter(|h| h.epoch == segment.epoch) {
+            let more = header.kind != FrameKind::Header && header.first_seq >= head.carried_end;
+            self.head_serves |= segment.index > 0 || more;
+        }
+        if header.kind == FrameKind::Entries {
+            self.pending.push_back(frame);
+        }
     }
 
     /// Where nothing could be seen of the journal's first epoch: its first log.
@@ -287,6 +298,7 @@ impl Follow {
             segments,
         } = loaded;
         self.head = head;
+        self.head_serves = false;
         self.segments = segments;
         self.scanner = None;
         self.pending.clear();
@@ -410,7 +422,9 @@ impl Standby {
     /// primary trims.
     ///
     /// # Errors
-    /// `InvalidInput` beyond the cursor, or before the journal was served; the store's.
+    /// `InvalidInput` beyond the cursor, or before the journal was served; `Busy` while
+    /// nothing was seen that the present primary wrote after its take-over (its idle mark
+    /// comes at once): try again; the store's.
     /// # Cancel safety
     /// Safe: nothing is published.
     pub async fn checkpoint(&self, at: SeqNo) -> Result<CheckpointWriter> {
@@ -421,6 +435,17 @@ impl Standby {
                 format!("a checkpoint at {at} is beyond what was applied ({cursor})"),
             ));
         };
+        if !self.follow.head_serves {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                format!(
+                    "nothing was seen yet that epoch {} wrote since it serves; checkpoint again \
+                     later",
+                    head.epoch
+                ),
+            )
+            .with_outcome(Outcome::NotWritten));
+        }
         let durable = Box::pin(std::future::ready(Ok(())));
         let context = &self.follow.context;
         CheckpointWriter::begin(context, head.epoch, head.nonce, at, durable, None).await

@@ -273,6 +273,9 @@ pub(crate) async fn read_epoch(
     let Some(bytes) = io.get(&path).await? else {
         return Ok(None);
     };
+    if bytes.is_empty() {
+        return Ok(None); // deleted, and its name has come back after a power cut
+    }
     let (owner, object) = EpochObject::decode(&bytes).map_err(|e| e.context(&path))?;
     Ok((owner == id && object.epoch == epoch).then_some(object))
 }
@@ -306,6 +309,11 @@ impl Starts {
         let Some(bytes) = self.io.get(&path).await? else {
             return Ok(None);
         };
+        // Below the head an empty one was deleted, and its name has come back after a
+        // power cut: no object is published empty. The head is never deleted.
+        if bytes.is_empty() && self.names.last() != Some(&epoch) {
+            return Ok(None);
+        }
         let (owner, start) = StartObject::decode(&bytes).map_err(|e| e.context(&path))?;
         if owner != self.id {
             return Ok(None);

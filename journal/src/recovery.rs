@@ -246,7 +246,7 @@ async fn recover(context: &Context, claimed: Epoch, from: Option<SeqNo>) -> Resu
         Some(found) => Some(CheckpointEntries::open(context, found).await?),
         None => None,
     };
-    let prev = chain::find_cut(context, &starts, &last).await?;
+    let prev = chain::find_cut(context, &starts, &last, covered).await?;
     let summary = RecoverySummary {
         epoch: claimed,
         previous: head.epoch,

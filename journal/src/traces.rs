@@ -1,7 +1,8 @@
 //! Traces of an epoch that served, where its start is missing.
 //!
 //! A candidate that never served leaves its claim and log 0, nothing else: the
-//! next log is prepared, and a checkpoint written, only past step 7. So any of
+//! next log is prepared, and a checkpoint written, only past step 7 (by a standby:
+//! when it has seen what the primary wrote past it). So any of
 //! these behind the head tells that a start was lost, and acknowledged entries
 //! with it.
 

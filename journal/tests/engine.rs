@@ -373,3 +373,37 @@ async fn the_highest_epoch_number_is_named_when_it_is_taken() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains(path.as_str()), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_checkpoints_once_the_primary_was_seen_to_serve() {
+    let config = config("");
+    config.format(false).await.unwrap();
+    let (first, _) = serve(&config).await;
+    append(&first, 0..3).await;
+    let mut standby = config.standby().await.unwrap();
+    while standby.cursor() < SeqNo(3) {
+        standby.next().await.unwrap();
+    }
+    // Another primary, which says nothing: what is known of it is its start, and a
+    // candidate that never served may have left as much.
+    let mut silent = config.clone();
+    silent.idle_mark = std::time::Duration::from_secs(3600);
+    let (second, _) = serve(&silent).await;
+    let mut look = async || {
+        let looks = async {
+            loop {
+                standby.next().await.unwrap();
+            }
+        };
+        let time = std::time::Duration::from_millis(100);
+        let _: Result<(), _> = tokio::time::timeout(time, looks).await;
+        standby.checkpoint(SeqNo(3)).await
+    };
+    let error = look().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    append(&second, 3..4).await;
+    look().await.unwrap().commit().await.unwrap();
+    second.close().await.unwrap();
+    let report = config.reader().await.unwrap().verify(|_, _| {}).await;
+    assert_eq!(report.unwrap().verdict(), Verdict::Clean);
+}

@@ -32,7 +32,8 @@ pub struct Bounds {
     /// Whether a start may be seen before its commit has returned, by one listing and not by
     /// the next.
     pub pending_starts: bool,
-    /// Whether a storage crash may bring names of deleted logs back, without their bytes.
+    /// Whether a storage crash may bring deleted names back: logs with their bytes or without, and
+    /// starts.
     pub names_return: bool,
     /// Storage crashes at most.
     pub store_crashes: u8,
@@ -167,11 +168,17 @@ pub enum Protection {
     /// What is bad in a log whose successor begins at or below the checkpoint is no verdict: the
     /// log was trimmed, and its name has come back.
     NoVerdictBehindCheckpoint,
+    /// A log of index 1 or higher, or a checkpoint, tells of a lost start only above the head: below it
+    /// a start may have been deleted, and the log's name have come back.
+    TracesAboveHead,
+    /// A standby checkpoints only with an epoch of which it has seen more than what was carried over: a
+    /// start that it saw may never have been durable.
+    CheckpointOfServed,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 29] = [
+    pub const ALL: [Protection; 31] = [
         Protection::LogsListedAfterStarts,
         Protection::StartAfterFlush,
         Protection::LateListOfPrepare,
@@ -201,6 +208,8 @@ impl Protection {
         Protection::ListBeforeVerdict,
         Protection::CheckpointsListedLast,
         Protection::NoVerdictBehindCheckpoint,
+        Protection::TracesAboveHead,
+        Protection::CheckpointOfServed,
     ];
 }
 

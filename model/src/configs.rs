@@ -308,6 +308,16 @@ pub const LARGE: &[Config] = &[
         },
     ),
     config(
+        "starts-return",
+        Bounds {
+            logs: 2,
+            in_flight: 1,
+            store_crashes: 1,
+            names_return: true,
+            ..TRIM
+        },
+    ),
+    config(
         "everything",
         Bounds {
             entries: 1,

@@ -153,7 +153,8 @@ fn unpack_start(bits: u16) -> Start {
         published: match w.get(2) {
             0 => Published::No,
             1 => Published::Pending,
-            _ => Published::Yes,
+            2 => Published::Yes,
+            _ => Published::Deleted,
         },
         prev: get_log_id(w),
         prev_end: w.small(3),

@@ -56,7 +56,7 @@ const fn mutant(name: &'static str, without: Protection, bounds: Bounds) -> Muta
 }
 
 /// All mutants.
-pub const MUTANTS: [Mutant; 29] = [
+pub const MUTANTS: [Mutant; 31] = [
     mutant("list-after-start", Protection::LogsListedAfterStarts, ROLL),
     mutant("start-after-flush", Protection::StartAfterFlush, BASE),
     mutant("early-list-of-roller", Protection::LateListOfPrepare, ROLL),
@@ -153,6 +153,27 @@ pub const MUTANTS: [Mutant; 29] = [
         "verdict-behind-checkpoint",
         Protection::NoVerdictBehindCheckpoint,
         Bounds {
+            names_return: true,
+            store_crashes: 1,
+            ..TRIM
+        },
+    ),
+    mutant(
+        "checkpoint-of-unserved",
+        Protection::CheckpointOfServed,
+        Bounds {
+            pending_starts: true,
+            checkpoints: 1,
+            ..FOLLOW
+        },
+    ),
+    mutant(
+        "traces-anywhere",
+        Protection::TracesAboveHead,
+        Bounds {
+            logs: 2,
+            in_flight: 1,
+            standby: false,
             names_return: true,
             store_crashes: 1,
             ..TRIM

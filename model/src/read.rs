@@ -2,7 +2,9 @@
 //! epoch. Every unflushed frame may be seen or not, so one read has many outcomes.
 
 use crate::bounds::{Model, Protection};
-use crate::state::{Bytes, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_SEQ, State};
+use crate::state::{
+    Bytes, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_SEQ, Published, State,
+};
 use crate::step::Broken;
 
 /// Whether a read may show a frame.
@@ -59,6 +61,9 @@ pub fn walk_back(m: &Model, s: &State, start: u8) -> Result<Walk, Broken> {
     while s.start(epoch).prev.epoch != 0 {
         let (mut id, mut end) = (s.start(epoch).prev, s.start(epoch).prev_end as usize);
         epoch = id.epoch;
+        if s.start(epoch).published == Published::Deleted {
+            return Ok(walk); // without its start a segment can't be read: as if it were gone
+        }
         loop {
             let log = s.log(id);
             if log.life != Life::Present {

@@ -2,7 +2,7 @@
 
 use crate::bounds::{Model, Protection};
 use crate::read::{self, Open, Walk};
-use crate::state::{Checkpoint, Checkpoints, Life, MAX_LOGS, Standby, State};
+use crate::state::{Bytes, Checkpoint, Checkpoints, Life, MAX_LOGS, Published, Standby, State};
 use crate::step::{Broken, Step, Steps};
 
 /// The standby reads on along the highest start, or still along the one it knows.
@@ -107,7 +107,8 @@ pub fn checkpoint_of_primary(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
 /// The standby writes a checkpoint of what it has applied.
 pub fn checkpoint_of_standby(m: &Model, s: &State, out: &mut Steps) {
     let Standby { cursor, seen } = s.standby;
-    if cursor > 0 {
+    let known = !m.has(Protection::CheckpointOfServed) || seen_to_serve(s, seen);
+    if cursor > 0 && known {
         write(
             m,
             s,
@@ -121,6 +122,21 @@ pub fn checkpoint_of_standby(m: &Model, s: &State, out: &mut Steps) {
     }
 }
 
+/// Whether a reader may see what an epoch writes only past step 7: then its start is there for all.
+fn seen_to_serve(s: &State, epoch: u8) -> bool {
+    if epoch == 0 {
+        return false;
+    }
+    let start = s.start(epoch);
+    let carried = 1 + usize::from(start.carried_end - start.d);
+    let mut names = State::names(epoch);
+    names.any(|id| {
+        let before = if id.index == 0 { carried } else { 0 };
+        let mut served = s.log(id).frames().iter().skip(before);
+        served.any(|f| f.bytes != Bytes::Lost)
+    })
+}
+
 /// Its content is what the writer was told or has applied, so it agrees with the ghost.
 fn write(m: &Model, s: &State, by: u8, c: Checkpoint, out: &mut Steps) {
     let Checkpoints {
@@ -130,6 +146,10 @@ fn write(m: &Model, s: &State, by: u8, c: Checkpoint, out: &mut Steps) {
     } = s.checkpoints;
     // A checkpoint below the two that are kept changes nothing.
     if written >= m.bounds.checkpoints || c == newest || c <= older {
+        return;
+    }
+    // One of an epoch whose start is gone does not count.
+    if s.start(c.epoch).published == Published::Deleted {
         return;
     }
     let mut next = *s;

@@ -157,6 +157,8 @@ pub enum Published {
     Pending,
     /// For good.
     Yes,
+    /// Deleted by a trim, with its claim: nothing of its epoch was left.
+    Deleted,
 }
 
 /// The object `start/<epoch>`. Filled when its epoch has recovered, visible when published.

@@ -54,6 +54,8 @@ pub enum Step {
     Checkpoint(u8, u8),
     /// The primary of an epoch deletes a log.
     Trim(u8, LogId),
+    /// The primary of an epoch deletes start and claim of an older one.
+    DropEpoch(u8, u8),
     /// The process of an epoch crashes.
     ProcessCrash(u8),
     /// This frame of this log becomes durable.
@@ -100,6 +102,7 @@ impl fmt::Display for Step {
             Step::Checkpoint(0, next) => write!(f, "standby: checkpoint: below {next}"),
             Step::Checkpoint(by, next) => write!(f, "{by}: checkpoint: below {next}"),
             Step::Trim(n, log) => write!(f, "{n}: trim: deletes {log}"),
+            Step::DropEpoch(n, old) => write!(f, "{n}: trim: deletes start/{old} and epoch/{old}"),
             Step::ProcessCrash(n) => write!(f, "{n}: crashes"),
             Step::FlushLands(log, frame) => {
                 write!(f, "storage: frame {frame} of {log} is durable")

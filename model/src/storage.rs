@@ -1,7 +1,7 @@
 //! What the storage does by itself: flushes become durable, and it crashes.
 
 use crate::bounds::{Model, Protection};
-use crate::state::{Bytes, Life, LogId, MAX_FRAMES, Phase, State};
+use crate::state::{Bytes, Life, LogId, MAX_FRAMES, Phase, Published, State};
 use crate::step::{Step, Steps};
 
 /// A flush becomes durable, if no fence forbids it. A flush that nobody waits for any more need
@@ -67,24 +67,47 @@ pub fn crash(m: &Model, s: &State, out: &mut Steps) {
     }
 }
 
-/// After a crash any of the deleted names may be there again, without their bytes.
+/// After a crash any of the deleted names may be there again: a log with its bytes or without, a
+/// start with them (one without is taken for none below the head).
 fn names_return(m: &Model, s: &State, kept: u32, out: &mut Steps) {
-    let mut deleted = Vec::new();
+    let mut states = vec![*s];
     if m.bounds.names_return {
-        let names = (1..=s.claimed).flat_map(State::names);
-        deleted.extend(names.filter(|id| s.log(*id).life == Life::Deleted));
-    }
-    for back in 0..1u32 << deleted.len() {
-        let mut next = *s;
-        for (_, &id) in deleted
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| back >> bit & 1 == 1)
-        {
-            let log = next.log_mut(id);
-            log.life = Life::Present;
-            log.limit = 0;
+        for epoch in 1..=s.claimed {
+            if s.start(epoch).published == Published::Deleted {
+                also(&mut states, |next| {
+                    next.start_mut(epoch).published = Published::Yes;
+                });
+            }
+            for id in State::names(epoch).filter(|id| s.log(*id).life == Life::Deleted) {
+                let whole = s.log(id).limit > 0;
+                let back = states.clone();
+                also(&mut states, |next| next.log_mut(id).life = Life::Present);
+                if !whole {
+                    continue;
+                }
+                states.extend(back.into_iter().map(|mut next| {
+                    let log = next.log_mut(id);
+                    log.life = Life::Present;
+                    log.limit = 0;
+                    next
+                }));
+            }
         }
+    }
+    for next in states {
         out.go(Step::StorageCrash(kept), next);
     }
+}
+
+/// Each of the states, and each with this change.
+fn also(states: &mut Vec<State>, change: impl Fn(&mut State)) {
+    let changed: Vec<_> = states
+        .iter()
+        .map(|s| {
+            let mut next = *s;
+            change(&mut next);
+            next
+        })
+        .collect();
+    states.extend(changed);
 }

@@ -223,6 +223,9 @@ fn recover(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
         // Faster and also safe: D = what I have acknowledged, cut behind it. Noted by `reopen`.
         recovered(s, epoch, *s.start(epoch), p.history, out);
     }
+    if let Some(broken) = lost_start(m, s, epoch, p.head) {
+        return verdict(m, s, epoch, broken, out);
+    }
     if p.head == 0 {
         recovered(s, epoch, Start::default(), History::default(), out);
         return;
@@ -262,6 +265,26 @@ fn recover(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
         }
         Err(broken) => verdict(m, s, epoch, broken, out),
     });
+}
+
+/// Traces of an epoch that served, where its start is missing: a candidate that never served leaves
+/// its first log only.
+fn lost_start(m: &Model, s: &State, epoch: u8, head: u8) -> Option<Broken> {
+    let above = match m.has(Protection::TracesAboveHead) {
+        true => head + 1,
+        false => 1,
+    };
+    let kept = [s.checkpoints.newest, s.checkpoints.older];
+    let served = |e: &u8| {
+        let rolled = State::names(*e)
+            .skip(1)
+            .any(|id| s.log(id).life == Life::Present);
+        rolled || kept.iter().any(|c| c.next > 0 && c.epoch == *e)
+    };
+    let mut silent = (above..epoch).filter(|e| s.start(*e).published != Published::Yes);
+    silent
+        .any(|e| served(&e))
+        .then_some(Broken::FalseCorrupt("a start seems to be lost"))
 }
 
 /// Only a verdict if no higher epoch explains it: its owner may have served, checkpointed and

@@ -2,7 +2,7 @@
 
 use crate::bounds::{Model, Protection};
 use crate::serve::header_ok;
-use crate::state::{Life, Log, LogId, State};
+use crate::state::{Life, Log, LogId, Published, State};
 use crate::step::{Step, Steps};
 
 /// All deletions the primary of `epoch` may do now.
@@ -20,7 +20,21 @@ pub fn trim(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
         for id in State::names(older).filter(|id| !chain.contains(id)) {
             delete(m, s, epoch, id, out);
         }
+        drop_epoch(s, epoch, older, out);
     }
+}
+
+/// Start and claim of an older epoch go when it has neither logs nor checkpoints left.
+fn drop_epoch(s: &State, epoch: u8, older: u8, out: &mut Steps) {
+    let logs = State::names(older).any(|id| s.log(id).life == Life::Present);
+    let kept = [s.checkpoints.newest, s.checkpoints.older];
+    let checkpoints = kept.iter().any(|c| c.next > 0 && c.epoch == older);
+    if logs || checkpoints || s.start(older).published != Published::Yes {
+        return;
+    }
+    let mut next = *s;
+    next.start_mut(older).published = Published::Deleted;
+    out.go(Step::DropEpoch(epoch, older), next);
 }
 
 /// The names on the chain of the epoch's start, newest first, deleted ones too: a log that a walk

@@ -2,7 +2,7 @@
 
 use flushproof_model::bounds::{BASE, Bounds, Model};
 use flushproof_model::explore::{Search, Verdict, explore};
-use flushproof_model::state::{Bytes, Life, LogId, Phase, State};
+use flushproof_model::state::{Bytes, Life, LogId, Phase, Published, State};
 
 fn reached(what: &str, bounds: Bounds, goal: fn(&State) -> bool) {
     let model = Model {
@@ -167,6 +167,25 @@ fn a_pending_start_is_seen_by_one_candidate_and_missed_by_the_next() {
     reached("pending", bounds, |s| {
         let heads = (s.procs[2].head, s.procs[3].head);
         heads == (1, 0) && s.procs[2].phase == s.procs[3].phase
+    });
+}
+
+#[test]
+fn a_deleted_start_and_a_deleted_log_come_back_whole() {
+    let bounds = Bounds {
+        trim: true,
+        checkpoints: 2,
+        store_crashes: 1,
+        names_return: true,
+        logs: 2,
+        in_flight: 1,
+        ..BASE
+    };
+    reached("start comes back", bounds, |s| {
+        let back = s.log(log(1, 1));
+        let trimmed = s.log(log(1, 0)).life == Life::Deleted;
+        let whole = back.life == Life::Present && back.limit > 0 && s.store_crashes == 1;
+        trimmed && whole && s.start(1).published == Published::Deleted && serves(s, 3)
     });
 }
 
