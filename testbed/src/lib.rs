@@ -22,6 +22,7 @@
 //! | `place` | where a bed has its files, and the cache of installed programs |
 //! | `ports` | loopback ports that no other bed has |
 //! | `watchdog` | cleans up when the process that started a bed dies |
+//! | `hdfs` | a NameNode and three DataNodes |
 //! | `install` | apt, and running installers with what they print |
 //!
 //! Programs are installed once, into a cache outside the build folder
@@ -31,6 +32,7 @@
 #![warn(missing_docs)]
 
 mod bed;
+pub mod hdfs;
 pub mod install;
 mod place;
 mod ports;
@@ -44,5 +46,5 @@ pub use server::Server;
 
 /// All servers, in the order in which they are shown.
 pub fn all() -> Vec<&'static dyn Server> {
-    vec![]
+    vec![&hdfs::Hdfs]
 }

@@ -40,7 +40,10 @@ soak sets these, unless the environment does; any test run obeys them:
   FLUSHPROOF_ROUNDS=200         kill -9 of a writer under load
   FLUSHPROOF_ZOMBIE_ROUNDS=50   a stopped and woken primary
   FLUSHPROOF_CUTS=20            power cuts drawn at each point of the simulated disk
-  FLUSHPROOF_FUZZ_SECONDS=600   each fuzz driver";
+  FLUSHPROOF_FUZZ_SECONDS=600   each fuzz driver
+and for the scenarios on every store (store-tests):
+  FLUSHPROOF_ROUNDS=30 FLUSHPROOF_ZOMBIE_ROUNDS=20
+  FLUSHPROOF_SERVER_KILLS=20    kill -9 of a server's process under load";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
