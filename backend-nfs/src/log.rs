@@ -24,7 +24,6 @@ use nfs3_types::nfs3::{fattr3, ftype3, nfs_fh3, nfsstat3, stable_how};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 

@@ -125,7 +125,6 @@ pub(crate) struct Entry {
     pub name: Bytes,
     pub cookie: u64,
     pub attributes: Option<fattr3>,
-    pub handle: Option<nfs_fh3>,
 }
 
 /// A piece of a folder.
@@ -229,9 +228,23 @@ impl Nfs {
         call: &Call,
         read: impl Fn(&mut Decoder) -> Result<T, Malformed>,
     ) -> Result<T, Fail> {
+        self.ask_how(op, call, true, read).await
+    }
+
+    /// `again`: also over a new connection when the old one broke.
+    async fn ask_how<T>(
+        &self,
+        op: &Op,
+        call: &Call,
+        again: bool,
+        read: impl Fn(&mut Decoder) -> Result<T, Malformed>,
+    ) -> Result<T, Fail> {
         let mut pause = JUKEBOX.0;
         loop {
-            let reply = self.client.repeat(call, op.deadline).await?;
+            let reply = match again {
+                true => self.client.repeat(call, op.deadline).await?,
+                false => self.client.call(call, op.deadline).await?,
+            };
             op.note(reply.incarnation);
             let mut d = Decoder::new(reply.body);
             match status(&mut d) {
@@ -301,20 +314,6 @@ impl Nfs {
             Some(attributes) => Ok(attributes.clone()),
             None => self.getattr(op, &found.handle).await,
         }
-    }
-
-    /// Which of the rights in `access` we have.
-    pub async fn access(&self, op: &Op, object: &nfs_fh3, access: u32) -> Result<u32, Fail> {
-        let args = ACCESS3args {
-            object: object.clone(),
-            access,
-        };
-        let call = call(NFS_PROGRAM::NFSPROC3_ACCESS, &args, Bytes::new());
-        let read = |d: &mut Decoder| {
-            attributes(d)?;
-            d.u32("the rights")
-        };
-        self.ask(op, &call, read).await
     }
 
     pub async fn read(
@@ -414,9 +413,7 @@ impl Nfs {
             object: at(dir, name),
         };
         let call = call(NFS_PROGRAM::NFSPROC3_REMOVE, &args, Bytes::new());
-        let reply = self.client.call(&call, op.deadline).await?;
-        op.note(reply.incarnation);
-        status(&mut Decoder::new(reply.body))
+        self.ask_how(op, &call, false, |_| Ok(())).await
     }
 
     pub async fn link(
@@ -522,16 +519,16 @@ fn page(d: &mut Decoder, plus: bool) -> Result<Page, Malformed> {
         d.fixed::<u64>("an entry's number")?;
         let name = d.opaque(MAX_NAME, "an entry's name")?;
         let cookie = d.fixed("an entry's cookie")?;
-        let (attributes, handle) = match plus {
-            true => (attributes(d)?, d.optional("an entry's handle", handle)?),
-            false => (None, None),
-        };
-        page.entries.push(Entry {
+        let mut entry = Entry {
             name,
             cookie,
-            attributes,
-            handle,
-        });
+            attributes: None,
+        };
+        if plus {
+            entry.attributes = attributes(d)?;
+            d.optional("an entry's handle", handle)?;
+        }
+        page.entries.push(entry);
     }
     page.eof = d.bool("the end of the folder")?;
     Ok(page)

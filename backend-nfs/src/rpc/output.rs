@@ -90,7 +90,7 @@ mod tests {
         output.push(1, vec![1; 4], Bytes::from_static(b"abcde"), 3);
         output.push(2, vec![2; 4], Bytes::new(), 0);
         let mut sent = Vec::new();
-        let mut wire = Vec::new();
+        let mut wire: Vec<u8> = Vec::new();
         while !output.is_empty() {
             let wrote = output.with_slices(|slices| {
                 let all = slices.iter().flat_map(|s| s.iter());

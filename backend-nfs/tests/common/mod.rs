@@ -1,6 +1,8 @@
 //! What the tests share.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod proxy;
+
 use flushproof_api::bytes::Bytes;
 use flushproof_api::*;
 use flushproof_backend_nfs::NfsStore;
