@@ -54,11 +54,13 @@ async fn fc_1_a_reply_that_is_not_quite_right_acknowledges_nothing() {
         let began = Instant::now();
         // Three under way: none is acknowledged, whichever it hits.
         let flushes = [1, 1, 300].map(|blocks| log.flush(batch(&store, blocks, 2)));
-        for flush in flushes {
+        for (n, flush) in flushes.into_iter().enumerate() {
             let e = error(flush.await);
-            assert_eq!(
-                (e.kind(), e.outcome()),
-                (kind, Outcome::Unknown),
+            let got = (e.kind(), e.outcome());
+            // A later one may not have begun when the first one failed.
+            let refused = n > 0 && e.outcome() == Outcome::NotWritten;
+            assert!(
+                got == (kind, Outcome::Unknown) || refused,
                 "{tamper:?}: {e}"
             );
         }

@@ -109,7 +109,10 @@ impl Calls {
         for xid in xids {
             if let Some(call) = self.under_way.remove(&xid) {
                 deaf |= self.heard < call.began;
-                expired.push((call.done, call.deadline - call.began));
+                // To the millisecond: what was configured.
+                let had = call.deadline - call.began + Duration::from_micros(500);
+                let had = Duration::from_millis(had.as_millis() as u64);
+                expired.push((call.done, had));
             }
         }
         (expired, deaf)

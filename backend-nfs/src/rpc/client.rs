@@ -68,7 +68,14 @@ impl Client {
 
     /// The present connection, if it is up.
     pub fn now(&self) -> Option<Arc<Connection>> {
-        self.present().as_ref().filter(|c| c.is_up()).cloned()
+        let present = self.present().clone();
+        let connection = present.filter(|c| c.is_up())?;
+        if connection.is_hung_up() {
+            let text = format!("{} closed the connection", self.target.name);
+            connection.close(&CallError::Lost(text));
+            return None;
+        }
+        Some(connection)
     }
 
     /// The present connection, or a new one: one try.

@@ -11,7 +11,8 @@ use super::output::Output;
 use super::record::Records;
 use super::{CallError, Reply};
 use bytes::Bytes;
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -81,6 +82,16 @@ impl Connection {
     /// Whether it was still up a moment ago.
     pub fn is_up(&self) -> bool {
         !lock(&self.calls).is_closed()
+    }
+
+    /// Whether the other side has hung up, seen now and not when the task comes to
+    /// it: what is not sent into a dead connection has no unknown outcome.
+    pub fn is_hung_up(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        match recv(self.stream.as_raw_fd(), &mut [0], flags) {
+            Ok(n) => n == 0,
+            Err(e) => !matches!(e, Errno::EAGAIN | Errno::EINTR),
+        }
     }
 
     /// Makes a call. Its bytes are on their way when this returns, as far as the
