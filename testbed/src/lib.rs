@@ -23,6 +23,7 @@
 //! | `ports` | loopback ports that no other bed has |
 //! | `watchdog` | cleans up when the process that started a bed dies |
 //! | `hdfs` | a NameNode and three DataNodes |
+//! | `nfs` | nfs-ganesha |
 //! | `install` | apt, and running installers with what they print |
 //!
 //! Programs are installed once, into a cache outside the build folder
@@ -34,6 +35,7 @@
 mod bed;
 pub mod hdfs;
 pub mod install;
+pub mod nfs;
 mod place;
 mod ports;
 mod process;
@@ -46,5 +48,5 @@ pub use server::Server;
 
 /// All servers, in the order in which they are shown.
 pub fn all() -> Vec<&'static dyn Server> {
-    vec![&hdfs::Hdfs]
+    vec![&hdfs::Hdfs, &nfs::NFS]
 }
