@@ -257,7 +257,9 @@ fn up(place: &Place) -> usize {
 /// How many DataNodes the NameNode counts as alive.
 fn live(place: &Place) -> usize {
     let state = jmx(place.ports[1], "NameNode,name=FSNamesystemState");
-    state.and_then(|s| number(&s, "NumLiveDataNodes")).unwrap_or(0)
+    state
+        .and_then(|s| number(&s, "NumLiveDataNodes"))
+        .unwrap_or(0)
 }
 
 fn number(text: &str, key: &str) -> Option<usize> {
