@@ -1,6 +1,8 @@
 //! The clauses of the contract, on a real NameNode and real DataNodes. None of
 //! these kills or stops a process of theirs: `faults.rs` does.
 
+#![allow(clippy::unwrap_used)] // a test that can't go on must fail
+
 mod common;
 
 use common::*;
@@ -342,21 +344,25 @@ async fn fc_9_every_acknowledged_byte_lies_below_the_fence() {
         tokio::spawn(async move {
             let name = format!("log/{round}");
             let mut log = create_log(old.as_ref(), &name).await.unwrap();
+            let (acks, mut seen) = tokio::sync::watch::channel(0);
             let task = tokio::spawn(async move {
-                let mut acknowledged = 0;
                 loop {
                     match log.flush(batch(8, 1)).await {
-                        Ok(flushed) => acknowledged = flushed.len,
-                        Err(e) => return (acknowledged, e),
-                    }
+                        Ok(flushed) => acks.send_replace(flushed.len),
+                        Err(e) => return (*acks.borrow(), e),
+                    };
                 }
             });
-            tokio::time::sleep(Duration::from_millis(100 + 7 * round)).await;
+            seen.wait_for(|acknowledged| *acknowledged > 0)
+                .await
+                .unwrap();
+            // At another moment of a flush in each round.
+            tokio::time::sleep(Duration::from_millis(7 * round)).await;
             let len = new.fence_log(&path(&name)).await.unwrap();
             let bytes = read_all(new.as_ref(), &path(&name)).await;
             let (acknowledged, e) = task.await.unwrap();
             assert_eq!(e.kind(), ErrorKind::Fenced, "{e}");
-            assert!(0 < acknowledged && acknowledged <= len);
+            assert!(acknowledged <= len);
             assert_eq!(bytes.len() as u64, len);
             assert!(bytes.iter().all(|b| *b == 1));
             // Nothing comes after.
