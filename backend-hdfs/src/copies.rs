@@ -54,12 +54,13 @@ impl Copies {
         self.suspected.load(Ordering::Acquire)
     }
 
-    /// How long a new pipeline with `len` bytes may take. A healthy one is there in 40 ms;
-    /// one with a dead DataNode in it may hang.
-    pub fn limit(&self, settings: &Settings, len: usize) -> Duration {
-        let whole = settings.flush_limit(len);
+    /// How long a new pipeline with `len` bytes may take. A healthy one is there in
+    /// 40 ms, one with a dead DataNode in it may hang; so while one is suspected the
+    /// first tries are short, and each that hung makes the next one longer.
+    pub fn limit(&self, settings: &Settings, len: usize, hung: u32) -> Duration {
+        let (whole, usual) = (settings.flush_limit(len), settings.flush_timeout);
         match self.suspected() {
-            true => whole - settings.flush_timeout * 3 / 4,
+            true => whole - usual + (usual / 10 * 2u32.saturating_pow(hung.min(8))).min(usual),
             false => whole,
         }
     }
@@ -125,6 +126,20 @@ pub(crate) fn make_up(shared: &Arc<Shared>, at: &str, copies: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fc_12_tries_become_longer_as_they_hang() {
+        let settings = Settings::read(&flushproof_api::Options::new()).unwrap();
+        let limit = |suspected, hung| {
+            let copies = Copies::new(None, None, suspected);
+            copies.limit(&settings, 4096, hung).as_millis()
+        };
+        assert_eq!(
+            [0, 1, 2, 3, 4, 99].map(|n| limit(true, n)),
+            [201, 401, 801, 1601, 2001, 2001]
+        );
+        assert_eq!(limit(false, 0), 2001);
+    }
 
     #[test]
     fn one_copy_fewer_but_never_fewer_than_two() {

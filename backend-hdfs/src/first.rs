@@ -14,7 +14,7 @@ use crate::fault::{fault, is_pipeline, late};
 use crate::log::options;
 use crate::store::{InUse, Shared};
 use bytes::Bytes;
-use flushproof_api::{Advice, Error, Result, StorePath};
+use flushproof_api::{Advice, Error, ErrorKind, Result, StorePath};
 use hdfs_native::HdfsError;
 use hdfs_native::file::FileWriter;
 use std::sync::Arc;
@@ -39,17 +39,21 @@ pub(crate) async fn place(
     limit: Duration,
 ) -> Result<Placed> {
     let began = Instant::now();
+    let mut hung = 0;
     let what = "can't make the log's bytes durable";
     loop {
         let name = shared.names.temporary(&StorePath::new("log")?)?;
         let name = InUse::new(shared, name);
         let (copies, make_up) = shared.copies.next();
-        let error = match write(shared, name.name(), copies, batch.clone()).await {
+        let error = match write(shared, name.name(), copies, batch.clone(), hung).await {
             Ok(file) => {
                 rename(shared, name.name(), at).await?;
                 return Ok(Placed { file, make_up });
             }
-            Err(Failed::Pipeline(e)) => e,
+            Err(Failed::Pipeline(e)) => {
+                hung += u32::from(e.kind() == ErrorKind::TimedOut);
+                e
+            }
             Err(Failed::Other(e)) => {
                 discard(shared, name.name()).await;
                 return Err(e.context(what));
@@ -74,6 +78,7 @@ async fn write(
     name: &str,
     copies: Option<u32>,
     batch: Bytes,
+    hung: u32,
 ) -> std::result::Result<FileWriter, Failed> {
     let size = shared.settings.log_size;
     let created = shared.nn.call("can't create a file", name, |client| {
@@ -81,7 +86,7 @@ async fn write(
         async move { client.create(&name, &options(size, copies)).await }
     });
     let mut file = created.await.map_err(|e| reopen(Failed::Other, e))?;
-    let limit = shared.copies.limit(&shared.settings, batch.len());
+    let limit = shared.copies.limit(&shared.settings, batch.len(), hung);
     let what = "can't write it";
     let written = timeout(limit, async {
         file.write_bytes(batch).await?;

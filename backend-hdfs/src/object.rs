@@ -268,16 +268,18 @@ impl Object {
             }
         };
         if let Some(temp) = held {
-            return self.finish(temp, rest).await;
+            return self.finish(temp, rest, 0).await;
         }
         let began = Instant::now();
+        let mut hung = 0;
         loop {
             let temp = self.create().await?;
-            match self.finish(temp, rest.clone()).await {
+            match self.finish(temp, rest.clone(), hung).await {
                 Ok(closed) => return Ok(closed),
                 Err(e) if !pipeline(&e) => return Err(e),
                 Err(e) if began.elapsed() > self.shared.settings.timeout => return Err(e),
-                Err(_) => {
+                Err(e) => {
+                    hung += u32::from(e.kind() == ErrorKind::TimedOut);
                     if self.shared.nn.info(self.shared.names.root()).await.is_ok() {
                         copies::suspect(&self.shared);
                     }
@@ -288,8 +290,11 @@ impl Object {
     }
 
     /// Writes the rest, closes, and looks whether the NameNode has all of it.
-    async fn finish(&self, mut temp: Box<Temp>, rest: Bytes) -> Result<Closed> {
-        let limit = self.shared.copies.limit(&self.shared.settings, rest.len());
+    async fn finish(&self, mut temp: Box<Temp>, rest: Bytes, hung: u32) -> Result<Closed> {
+        let limit = self
+            .shared
+            .copies
+            .limit(&self.shared.settings, rest.len(), hung);
         let what = "can't make the object durable";
         // The last packet of a block always asks for a sync.
         let closed = bounded(what, &self.at, limit, async {
