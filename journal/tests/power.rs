@@ -67,7 +67,7 @@ fn fc_1_fc_7_a_power_cut_at_any_system_call_loses_nothing_acknowledged() {
     let runtime = runtime();
     let calls = runtime.block_on(calls_of_the_work());
     let chosen = Arc::new(chosen(&mut random, calls, 250));
-    let (n, seed) = (chosen.len(), random.next());
+    let (n, seed) = (chosen.len(), random.number());
     runtime.block_on(in_turn(4, move |i| {
         let chosen = chosen.clone();
         async move {
@@ -95,7 +95,7 @@ fn fc_4_any_failing_system_call_loses_nothing_acknowledged() {
     let calls = runtime.block_on(calls_of_the_work());
     for failure in [Failure::Io, Failure::NoSpace, Failure::Short] {
         let chosen = Arc::new(chosen(&mut random, calls, 80));
-        let (n, seed) = (chosen.len(), random.next());
+        let (n, seed) = (chosen.len(), random.number());
         runtime.block_on(in_turn(4, move |i| {
             let chosen = chosen.clone();
             async move {

@@ -6,12 +6,14 @@
 //! | `run` | running steps, what they took, and what to say when one fails |
 //! | `needs` | programs that must be there; installs them and says so |
 //! | `deny` | cargo-deny, and where it comes from |
+//! | `semver` | the frozen trait crate against its tag |
 //! | `servers` | the real servers of the tests, by hand |
 //! | `tidy` | rules of this repository as code |
 
 mod deny;
 mod needs;
 mod run;
+mod semver;
 mod servers;
 mod tasks;
 mod tidy;
@@ -26,6 +28,7 @@ usage: cargo xtask COMMAND
   soak                the same with larger counts, and the model's large bounds (hours)
   tidy                the repository's rules
   deny                licences, bans and sources of dependencies
+  semver              the frozen trait crate against the tag at which it was frozen
   fmt | lint | doc    one step of ci
   model [--large]     the exhaustive model of the protocol, in release
   servers COMMAND     install, start, kill, restart the real servers of the tests
@@ -40,7 +43,10 @@ soak sets these, unless the environment does; any test run obeys them:
   FLUSHPROOF_ROUNDS=200         kill -9 of a writer under load
   FLUSHPROOF_ZOMBIE_ROUNDS=50   a stopped and woken primary
   FLUSHPROOF_CUTS=20            power cuts drawn at each point of the simulated disk
-  FLUSHPROOF_FUZZ_SECONDS=600   each fuzz driver";
+  FLUSHPROOF_FUZZ_SECONDS=600   each fuzz driver
+and for the scenarios on every store (store-tests):
+  FLUSHPROOF_ROUNDS=30 FLUSHPROOF_ZOMBIE_ROUNDS=20
+  FLUSHPROOF_SERVER_KILLS=20    kill -9 of a server's process under load";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
         ["soak"] => tasks::soak(),
         ["tidy"] => tasks::alone(tidy::step()),
         ["deny"] => tasks::alone(deny::step()),
+        ["semver"] => tasks::alone(semver::step()),
         ["fmt"] => tasks::alone(tasks::fmt()),
         ["lint"] => tasks::alone(tasks::lint()),
         ["doc"] => tasks::alone(tasks::doc()),

@@ -14,6 +14,14 @@ const SOAK: [(&str, &str); 4] = [
     ("FLUSHPROOF_FUZZ_SECONDS", "600"),
 ];
 
+/// The package of the scenarios for every store, and its own counts.
+const STORES: &str = "flushproof-store-tests";
+const SOAK_STORES: [(&str, &str); 3] = [
+    ("FLUSHPROOF_ROUNDS", "30"),
+    ("FLUSHPROOF_ZOMBIE_ROUNDS", "20"),
+    ("FLUSHPROOF_SERVER_KILLS", "20"),
+];
+
 /// Everything that must pass. Tests come last, so that theirs are the closing lines.
 pub fn ci() -> Result<(), Failed> {
     run::steps(vec![
@@ -45,18 +53,36 @@ pub fn test() -> Result<(), Failed> {
 
 /// The same tests with larger counts.
 pub fn soak() -> Result<(), Failed> {
-    let set: Vec<_> = SOAK
-        .iter()
-        .filter(|(key, _)| std::env::var_os(key).is_none())
-        .copied()
-        .collect();
-    let args = ["test", "--release", "--workspace", "--", "--nocapture"];
+    let all = ["test", "--release", "--workspace", "--exclude", STORES];
+    let stores = ["test", "--release", "-p", STORES];
+    let printed = ["--", "--nocapture"];
     run::steps(vec![
         needs::step(),
         install_servers(),
-        Step::cargo("tests", Part::Test, &args, &set),
+        Step::cargo(
+            "tests",
+            Part::Test,
+            &[&all[..], &printed].concat(),
+            &unset(&SOAK),
+        ),
+        Step::cargo(
+            "stores",
+            Part::Test,
+            &[&stores[..], &printed].concat(),
+            &unset(&SOAK_STORES),
+        ),
         model(&["--large"]),
     ])
+}
+
+/// Those of the counts that the environment does not set.
+fn unset(counts: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    let set = |key: &&str| std::env::var_os(key).is_some();
+    counts
+        .iter()
+        .filter(|(key, _)| !set(key))
+        .copied()
+        .collect()
 }
 
 /// The real servers of the tests, into the cache.

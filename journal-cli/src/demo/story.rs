@@ -5,6 +5,7 @@ use super::narrator::Narrator;
 use super::place;
 use super::writer::{Ended, Job, Writer, expected};
 use crate::args::Common;
+use crate::config;
 use crate::failure::Result;
 use crate::units::{count, entries};
 use flushproof::{Config, Item, RecoverySummary, Tail, Verdict};
@@ -187,7 +188,10 @@ impl Story {
             stopped.pid(),
             entries(before as u64)
         ))?;
-        self.refuse(files, say).await?;
+        // Elsewhere no lock of a host refuses a second writer: whoever comes takes over.
+        if config::local_path(&self.config.folder).is_some() {
+            self.refuse(files, say).await?;
+        }
         let third = Writer::start(&Job {
             lines: THIRDS,
             take_over: true,

@@ -15,8 +15,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How long anything in the demo may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long anything in the demo may take; a take-over on HDFS some seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a writer is told to do.
 pub struct Job<'a> {
@@ -137,7 +137,7 @@ impl Writer {
 }
 
 fn late(what: &str) -> crate::failure::Failure {
-    let text = format!("a writer of the demo {what} within {PATIENCE:?}; is the disk very slow?");
+    let text = format!("a writer of the demo {what} within {PATIENCE:?}; is the store very slow?");
     Error::new(ErrorKind::TimedOut, text).into()
 }
 

@@ -6,4 +6,5 @@ mod configuration;
 mod doctor_demo;
 mod process;
 mod processes;
+mod stores;
 mod subcommands;

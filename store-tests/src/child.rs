@@ -1,40 +1,73 @@
-//! A writer in a process of its own, to be killed or stopped.
+//! A writer or a follower in a process of its own, to be killed or stopped.
 //!
-//! A test binary runs itself again with [`FOLDER`] set; its test that is named
-//! `child` then calls [`main`]. What was acknowledged comes through a pipe.
+//! A test binary runs itself again; its test that is named `child` then calls
+//! [`main`]. What was acknowledged, or followed, comes through a pipe.
 
-use super::state::{State, Writer, entry};
-use flushproof::{Config, ErrorKind, Journal, OnUnknown, Result};
+use crate::access::Access;
+use crate::runtime::runtime;
+use crate::state::{State, Writer, entry, who};
+use flushproof::{Config, ErrorKind, FollowItem, Journal, OnUnknown, Registry, Result};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-const FOLDER: &str = "FLUSHPROOF_CHILD_FOLDER";
+const ROLE: &str = "FLUSHPROOF_CHILD_ROLE";
 const RUN: &str = "FLUSHPROOF_CHILD_RUN";
-const REOPEN: &str = "FLUSHPROOF_CHILD_REOPEN";
 
 /// The tasks that append one entry at a time.
 const TASKS: u64 = 5;
 /// The task that appends atomic batches of [`BATCH`] entries.
 pub const BATCHER: u64 = 9;
+/// How many entries such a batch has.
 pub const BATCH: u64 = 3;
 
+/// What a child does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Serves, appends and checkpoints for ever.
+    Write,
+    /// The same, and takes over from itself after a flush of unknown outcome.
+    WriteAndReopen,
+    /// Follows the journal for ever.
+    Follow,
+}
+
 /// What the child does, if this process is one. `false`: it is not.
-pub fn main() -> bool {
-    let Some(folder) = std::env::var_os(FOLDER) else {
+pub fn main(registry: Registry) -> bool {
+    let (Some(access), Ok(role)) = (Access::of_this_process(registry), std::env::var(ROLE)) else {
         return false;
     };
     let run: u64 = std::env::var(RUN).unwrap().parse().unwrap();
-    let mut config = super::local(Path::new(&folder));
+    let mut config = access.config();
     config.keep_checkpoints = 1 + run as usize % 2;
     say(String::new()); // ends the line that the test harness has begun
-    if std::env::var_os(REOPEN).is_some() {
-        config.on_unknown = OnUnknown::Reopen;
+    match role.as_str() {
+        "Follow" => runtime().block_on(follow(config)),
+        "WriteAndReopen" => {
+            config.on_unknown = OnUnknown::Reopen;
+            runtime().block_on(write(config, run));
+        }
+        _ => runtime().block_on(write(config, run)),
     }
-    super::runtime().block_on(write(config, run));
     true
+}
+
+async fn follow(config: Config) {
+    let reader = config.reader().await.unwrap();
+    let mut follow = reader.follow(None).await.unwrap();
+    say(format!("following {}", config.folder));
+    loop {
+        match follow.next().await {
+            Ok(FollowItem::Entry(entry)) => {
+                let ((run, task), n) = who(&entry.bytes);
+                say(format!("entry {run} {task} {n} {}", entry.seq));
+            }
+            Ok(FollowItem::Checkpoint(c)) => say(format!("checkpoint {}", c.next_seq())),
+            Ok(FollowItem::CaughtUp) => say(format!("caught-up {}", follow.cursor())),
+            Err(error) => return say(format!("error {} {error}", error.kind())),
+        }
+    }
 }
 
 /// Whole lines only: what a killed process leaves unfinished does not count.
@@ -132,12 +165,16 @@ async fn checkpoint(journal: &Journal, state: &Mutex<State>) -> Result<()> {
 /// An acknowledged entry: the writer, its place in the row, its number.
 #[derive(Clone, Copy, Debug)]
 pub struct Acked {
+    /// Who appended it.
     pub writer: Writer,
+    /// Its place in the writer's row.
     pub n: u64,
+    /// Its sequence number.
     pub seq: u64,
 }
 
-/// A child as its parent sees it.
+/// A child as its parent sees it. Dropped, it is killed.
+#[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -145,17 +182,15 @@ pub struct Child {
 }
 
 impl Child {
-    /// Runs this very test binary again as a writer.
-    pub fn spawn(folder: &Path, run: u64, reopen: bool) -> Child {
+    /// Runs this very test binary again, with a test `child` that calls [`main`].
+    pub fn spawn(access: &Access, run: u64, role: Role) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-            .env(FOLDER, folder)
+            .env(ROLE, format!("{role:?}"))
             .env(RUN, run.to_string())
             .stdout(Stdio::piped());
-        if reopen {
-            command.env(REOPEN, "1");
-        }
+        access.pass_to(&mut command);
         let mut process = command.spawn().unwrap();
         let mut out = BufReader::new(process.stdout.take().unwrap());
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -177,10 +212,12 @@ impl Child {
         }
     }
 
+    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
+    /// Sends it a signal.
     pub fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = nix::unistd::Pid::from_raw(self.pid() as i32);
         nix::sys::signal::kill(pid, signal).unwrap();
@@ -204,7 +241,17 @@ impl Child {
         }
     }
 
+    /// Every entry that it said to be acknowledged.
     pub fn acked(&self) -> Vec<Acked> {
+        self.entries("ack")
+    }
+
+    /// Every entry that it followed.
+    pub fn followed(&self) -> Vec<Acked> {
+        self.entries("entry")
+    }
+
+    fn entries(&self, key: &str) -> Vec<Acked> {
         let parse = |line: String| {
             let n: Vec<u64> = line.split(' ').map(|w| w.parse().unwrap()).collect();
             Acked {
@@ -213,7 +260,7 @@ impl Child {
                 seq: n[3],
             }
         };
-        self.said("ack").into_iter().map(parse).collect()
+        self.said(key).into_iter().map(parse).collect()
     }
 
     /// Kills it (SIGKILL) and waits for its end; it must have lived so long.

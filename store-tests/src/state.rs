@@ -4,7 +4,7 @@
 //! writer's row, followed by bytes that are computed from these. So a foreign,
 //! torn, doubled, lost or displaced entry shows when it is applied.
 
-use super::Random;
+use crate::Random;
 use flushproof::{Item, Recovery, Result, SeqNo};
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub fn entry(writer: Writer, n: u64) -> Vec<u8> {
         0 => random.below(20_000),
         _ => random.below(300),
     };
-    bytes.extend((0..len).map(|_| random.next() as u8));
+    bytes.extend((0..len).map(|_| random.number() as u8));
     bytes
 }
 
@@ -45,6 +45,7 @@ pub fn who(bytes: &[u8]) -> (Writer, u64) {
 /// How many entries of each writer were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
+    /// The number of the next entry of each writer.
     pub next: BTreeMap<Writer, u64>,
     /// How many entries made it: the next sequence number.
     pub count: u64,
