@@ -192,7 +192,7 @@ impl Log {
 
     fn unfit(&self, state: &State, len: usize) -> Option<String> {
         let contract = &self.shared.contract;
-        if len == 0 || len % contract.block != 0 {
+        if len == 0 || !len.is_multiple_of(contract.block) {
             Some(format!(
                 "a batch of {len} bytes is no multiple of {}",
                 contract.block

@@ -229,7 +229,9 @@ pub enum Visibility {
     Now,
     /// At the latest after this time.
     Within(Duration),
-    /// When the log is sealed.
+    /// When the log is sealed or fenced, which [`Listed::sealed`](crate::Listed::sealed) then
+    /// says. Before, its length reads as 0. Such a store answers flushes later
+    /// ([`FlushCall::Detached`]), for a log is sealed at every roll.
     OnSeal,
 }
 
@@ -296,6 +298,9 @@ impl FlushContract {
         }
         if self.flush_call == FlushCall::Blocking && self.max_inflight != 1 {
             return bad("a blocking store has one flush in flight");
+        }
+        if self.flush_call == FlushCall::Blocking && self.visibility == Visibility::OnSeal {
+            return bad("a store that shows logs only when they are sealed must be detached");
         }
         if self.max_batch < MIN_MAX_BATCH {
             return bad("max_batch must be at least 8 MiB");

@@ -202,6 +202,8 @@ pub(crate) struct Tail {
     pub scan: TailScan,
     /// Bytes of a begun header in logs behind it.
     pub torn_behind: u64,
+    /// The first log behind it that can't be seen before it is sealed.
+    pub hidden: Option<SegmentId>,
 }
 
 /// Finds and reads the last used segment of the head epoch. `limits`: the
@@ -231,6 +233,7 @@ pub(crate) async fn find_tail(
                     segment,
                     scan,
                     torn_behind,
+                    hidden: None,
                 });
             }
             Opened::Unused(_, reader, len) => {

@@ -55,6 +55,10 @@ pub struct Config {
     pub store_timeout: Duration,
     /// How long after the last batch the idle mark is flushed.
     pub idle_mark: Duration,
+    /// Where a store shows a log only when it is sealed (HDFS without WebHDFS): how
+    /// long an entry may wait until followers see it. The primary then seals the
+    /// segment and goes on in the next. Elsewhere without meaning.
+    pub seal_interval: Duration,
     /// Repeat the mark at this interval, so that standbys see a live primary.
     pub heartbeat: Option<Duration>,
     /// What happens when the outcome of a flush is unknown.
@@ -86,6 +90,7 @@ impl Config {
             flush_timeout: Duration::from_secs(30),
             store_timeout: Duration::from_secs(60),
             idle_mark: Duration::from_millis(20),
+            seal_interval: Duration::from_secs(3),
             heartbeat: None,
             on_unknown: OnUnknown::Stop,
             reopen_timeout: Duration::from_secs(60),
@@ -118,6 +123,9 @@ impl Config {
         }
         if self.keep_checkpoints == 0 {
             return bad("keep_checkpoints must be at least 1".into());
+        }
+        if self.seal_interval < Duration::from_millis(10) {
+            return bad("seal_interval must be at least 10 ms: each time a segment ends".into());
         }
         if self.flush_timeout.is_zero() || self.store_timeout.is_zero() {
             return bad("time-outs must be longer than 0".into());

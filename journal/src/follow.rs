@@ -163,7 +163,7 @@ impl Follow {
     /// nothing more now.
     async fn read_on(&mut self) -> Result<bool> {
         let Some(segment) = self.segments.front() else {
-            return self.look_for_start().await;
+            return Ok(self.look_for_start().await? || self.look_for_first().await?);
         };
         let Some(scanner) = &mut self.scanner else {
             let opened = segment.scanner(&self.context).await?;
@@ -206,7 +206,10 @@ impl Follow {
         let at = scanner.offset();
         // The successor is looked for *before* the length is read again: what
         // it says of this segment's end is then certainly there.
-        let next = segment.key.index + 1;
+        let next = match segment.key.epoch == head.epoch {
+            true => segment.key.index + 1,
+            false => head.first_log.index, // of which nothing could be seen yet
+        };
         let opened = chain::open_segment(&self.context, head, next, None, Source::Any).await?;
         if let Opened::Segment(successor, _) = opened {
             let prev = successor.prev.filter(|p| p.segment == segment.id());
@@ -243,6 +246,20 @@ impl Follow {
         Ok(grown)
     }
 
+    /// Where nothing could be seen of the journal's first epoch: its first log.
+    async fn look_for_first(&mut self) -> Result<bool> {
+        let Some(head) = &self.head else {
+            return Ok(false);
+        };
+        let index = head.first_log.index;
+        let opened = chain::open_segment(&self.context, head, index, None, Source::Any).await?;
+        let Opened::Segment(segment, _) = opened else {
+            return Ok(false);
+        };
+        self.segments.push_back(segment);
+        Ok(true)
+    }
+
     /// Goes over to a higher start, if there is one.
     async fn look_for_start(&mut self) -> Result<bool> {
         let starts = Starts::list(&self.context.io(), self.context.journal).await?;
@@ -273,7 +290,8 @@ impl Follow {
         self.segments = segments;
         self.scanner = None;
         self.pending.clear();
-        self.durable = SeqNo::ZERO;
+        // All below the start's D is decided.
+        self.durable = self.head.map_or(SeqNo::ZERO, |h| h.durable);
         self.entries = None;
         if let Some(checkpoint) = checkpoint {
             self.cursor = checkpoint.next_seq();
@@ -292,20 +310,16 @@ struct Loaded {
 
 async fn load(context: &Context, cursor: SeqNo, fresh: bool) -> Result<Loaded> {
     let view = View::load(context).await?;
-    let Some(tail) = view.tail else {
-        return Ok(Loaded {
-            head: None,
-            checkpoint: None,
-            segments: VecDeque::new(),
-        });
-    };
     let newest = view
         .checkpoints
         .first()
         .map_or(SeqNo::ZERO, |c| c.id.next_seq);
     let need = if fresh { newest.max(cursor) } else { cursor };
-    let segments = chain::walk_back(context, &view.starts, tail.segment, need, newest).await?;
-    let reaches = segments.front().is_some_and(|s| s.first_seq <= need);
+    let segments = match view.tail {
+        Some(tail) => chain::walk_back(context, &view.starts, tail.segment, need, newest).await?,
+        None => VecDeque::new(),
+    };
+    let reaches = segments.front().is_none_or(|s| s.first_seq <= need);
     let wanted = (fresh && newest > SeqNo::ZERO) || !reaches;
     let checkpoint = if wanted {
         let (whole, _) = checkpoint::newest_whole(context, &view.checkpoints).await?;

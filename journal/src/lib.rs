@@ -42,6 +42,7 @@ mod config;
 mod follow;
 pub mod format;
 mod formatting;
+mod hidden;
 mod info;
 mod journal;
 mod objects;

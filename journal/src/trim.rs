@@ -6,6 +6,7 @@ use crate::commit::core::Core;
 use crate::commit::serving::Context;
 use crate::format::names::{self, CheckpointId};
 use crate::format::{Nonce, SegmentId};
+use crate::hidden::visible_tail;
 use crate::objects::{Bounded, Starts, list_epochs, list_logs};
 use flushproof_api::{Epoch, Error, ErrorKind, Result, SeqNo, Source};
 use std::collections::{BTreeSet, VecDeque};
@@ -99,12 +100,16 @@ async fn my_chain(
         ));
     };
     let logs = list_logs(&context.io()).await?;
-    let limits: Vec<_> = chain::indexes(&logs, own.epoch)
-        .filter(|index| *index <= own.index)
-        .map(|index| (index, None))
-        .collect();
-    let tail = chain::find_tail(context, &start, &limits, Source::Medium).await?;
-    let chain = chain::walk_back(context, starts, tail.segment, SeqNo::ZERO, threshold).await?;
+    let known = |id: &SegmentId| id.epoch != own.epoch || id.index <= own.index;
+    let mine: Vec<_> = logs.iter().filter(|(id, _)| known(id)).cloned().collect();
+    // Where the present segment can't be seen, the one before it is kept too.
+    let tail = visible_tail(context, starts, &start, &mine, Source::Medium).await?;
+    let chain = match tail {
+        Some(tail) => {
+            chain::walk_back(context, starts, tail.segment, SeqNo::ZERO, threshold).await?
+        }
+        None => VecDeque::new(),
+    };
     let logs = logs.into_iter().map(|(id, row)| (id, row.len)).collect();
     Ok((chain, logs))
 }

@@ -6,6 +6,7 @@ use crate::checkpoint;
 use crate::commit::serving::Context;
 use crate::format::object::StartObject;
 use crate::format::{LastGood, Scanned, SegmentId, SegmentKey, TailVerdict, classify_tail, names};
+use crate::hidden::visible_tail;
 use crate::objects::{Starts, list_epochs, list_logs, read_epoch};
 use crate::traces::check_starts;
 use crate::view::settled;
@@ -235,13 +236,17 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     async fn chain(&mut self, starts: &Starts, head: StartObject, newest: SeqNo) -> Result<()> {
         let tail = self.find_tail(&head).await;
         let path = names::start_path(head.epoch)?;
-        let Some(tail) = self.report.note(path, tail)? else {
+        let Some(Some(tail)) = self.report.note(path, tail)? else {
             return Ok(());
         };
         self.report.durable = tail.scan.durable;
         self.report.end = tail.scan.end;
         self.tail(&head, &tail).await?;
-        if newest > tail.scan.end {
+        if let Some(id) = tail.hidden {
+            let text = "not sealed: what is in it can't be seen before the primary seals it";
+            self.report
+                .add(Verdict::InProgress, names::log_path(id)?, text);
+        } else if newest > tail.scan.end {
             let text = format!(
                 "a checkpoint covers entries below {newest}, but the journal ends at {}",
                 tail.scan.end
@@ -265,47 +270,54 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     /// The last used segment. A primary may write while it is read: a frame that
     /// was bad when it was looked at may be whole, and attested further on, a
     /// moment later. So only damage that is found twice at one place is damage.
-    async fn find_tail(&self, head: &StartObject) -> Result<Tail> {
+    async fn find_tail(&self, head: &StartObject) -> Result<Option<Tail>> {
         let mut damage = None;
         loop {
-            let tail = settled(|| self.try_find_tail(head)).await?;
+            let Some(tail) = settled(|| self.try_find_tail(head)).await? else {
+                return Ok(None);
+            };
             match tail.scan.verdict {
                 TailVerdict::Corrupt { at, .. } if damage != Some((tail.segment.id(), at)) => {
                     damage = Some((tail.segment.id(), at));
                 }
-                _ => return Ok(tail),
+                _ => return Ok(Some(tail)),
             }
         }
     }
 
-    async fn try_find_tail(&self, head: &StartObject) -> Result<Tail> {
-        let logs = list_logs(&self.context.io()).await?;
-        let limits: Vec<_> = chain::indexes(&logs, head.epoch)
-            .map(|i| (i, None))
-            .collect();
-        chain::find_tail(self.context, head, &limits, Source::Medium).await
+    async fn try_find_tail(&self, head: &StartObject) -> Result<Option<Tail>> {
+        let io = self.context.io();
+        let starts = Starts::list(&io, self.context.journal).await?;
+        let logs = list_logs(&io).await?;
+        visible_tail(self.context, &starts, head, &logs, Source::Medium).await
     }
 
     /// The end of the journal: looked at twice when it seems torn.
     async fn tail(&mut self, head: &StartObject, tail: &Tail) -> Result<()> {
         let path = names::log_path(tail.segment.id())?;
         let (offset, text, verdict) = match &tail.scan.verdict {
-            TailVerdict::Clean | TailVerdict::Torn { .. } if tail.scan.end < head.carried_end => (
-                tail.scan.end_offset,
-                format!(
-                    "entries below {} were carried over, but are missing",
-                    head.carried_end
-                ),
-                Verdict::Corrupt,
-            ),
+            TailVerdict::Clean | TailVerdict::Torn { .. }
+                if tail.hidden.is_none() && tail.scan.end < head.carried_end =>
+            {
+                (
+                    tail.scan.end_offset,
+                    format!(
+                        "entries below {} were carried over, but are missing",
+                        head.carried_end
+                    ),
+                    Verdict::Corrupt,
+                )
+            }
             TailVerdict::Clean => return Ok(()),
             TailVerdict::Corrupt { at, why, .. } => (*at, why.clone(), Verdict::Corrupt),
             TailVerdict::Torn { at, bytes } => {
                 tokio::time::sleep(SECOND_LOOK).await;
                 let again = self.find_tail(head).await?;
-                let moved = again.segment.id() != tail.segment.id()
-                    || again.scan.end_offset != tail.scan.end_offset
-                    || again.scan.verdict != tail.scan.verdict;
+                let moved = again.is_none_or(|again| {
+                    again.segment.id() != tail.segment.id()
+                        || again.scan.end_offset != tail.scan.end_offset
+                        || again.scan.verdict != tail.scan.verdict
+                });
                 let (text, verdict) = if moved {
                     ("a primary is writing here".to_owned(), Verdict::InProgress)
                 } else {

@@ -1,10 +1,11 @@
 //! [`View`]: the chain of a journal that may be in use, and [`settled`]: looking
 //! again while others change it.
 
-use crate::chain::{Tail, find_tail, indexes};
+use crate::chain::Tail;
 use crate::checkpoint::{Found, list_counting};
 use crate::commit::serving::Context;
 use crate::format::object::StartObject;
+use crate::hidden::visible_tail;
 use crate::objects::{Starts, list_logs};
 use flushproof_api::{ErrorKind, Result, SeqNo, Source};
 
@@ -14,7 +15,7 @@ pub(crate) struct View {
     pub head: Option<StartObject>,
     /// The checkpoints that count, newest first; not verified.
     pub checkpoints: Vec<Found>,
-    /// None: no epoch was served yet.
+    /// None: no epoch was served yet, or nothing can be seen of the first.
     pub tail: Option<Tail>,
 }
 
@@ -32,8 +33,7 @@ impl View {
             None => None,
             Some(head) => {
                 let logs = list_logs(&io).await?;
-                let limits: Vec<_> = indexes(&logs, head.epoch).map(|i| (i, None)).collect();
-                Some(find_tail(context, head, &limits, Source::Any).await?)
+                visible_tail(context, &starts, head, &logs, Source::Any).await?
             }
         };
         Ok(View {

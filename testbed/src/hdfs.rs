@@ -65,11 +65,16 @@ fn tool(place: &Place, class: &str, args: &[&str]) -> Result<String, String> {
     let mut command = java(place, "-Xmx128m")?;
     command.arg(class).args(args);
     let output = command.output().map_err(|e| format!("java: {e}"))?;
-    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.success() {
         true => Ok(text),
-        false => Err(format!("{class} {args:?}: {}: {text}", output.status)),
+        false => {
+            let words = String::from_utf8_lossy(&output.stderr);
+            Err(format!(
+                "{class} {args:?}: {}: {text}{words}",
+                output.status
+            ))
+        }
     }
 }
 
@@ -190,7 +195,7 @@ impl Server for Hdfs {
             true => Ok(()),
             false => Err(format!(
                 "the NameNode can't be formatted: {}",
-                String::from_utf8_lossy(&output.stdout)
+                String::from_utf8_lossy(&output.stderr)
             )),
         }
     }

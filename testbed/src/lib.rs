@@ -24,6 +24,8 @@
 //! | `watchdog` | cleans up when the process that started a bed dies |
 //! | `hdfs` | a NameNode and three DataNodes |
 //! | `nfs` | nfs-ganesha |
+//! | `s3` | SeaweedFS, one process |
+//! | `azure` | Azurite, one process |
 //! | `install` | apt, and running installers with what they print |
 //!
 //! Programs are installed once, into a cache outside the build folder
@@ -32,6 +34,7 @@
 
 #![warn(missing_docs)]
 
+pub mod azure;
 mod bed;
 pub mod hdfs;
 pub mod install;
@@ -39,6 +42,7 @@ pub mod nfs;
 mod place;
 mod ports;
 mod process;
+pub mod s3;
 mod server;
 mod watchdog;
 
@@ -48,5 +52,5 @@ pub use server::Server;
 
 /// All servers, in the order in which they are shown.
 pub fn all() -> Vec<&'static dyn Server> {
-    vec![&hdfs::Hdfs, &nfs::NFS]
+    vec![&hdfs::Hdfs, &nfs::NFS, &s3::S3, &azure::Azure]
 }

@@ -6,12 +6,14 @@
 //! | `run` | running steps, what they took, and what to say when one fails |
 //! | `needs` | programs that must be there; installs them and says so |
 //! | `deny` | cargo-deny, and where it comes from |
+//! | `semver` | the frozen trait crate against its tag |
 //! | `servers` | the real servers of the tests, by hand |
 //! | `tidy` | rules of this repository as code |
 
 mod deny;
 mod needs;
 mod run;
+mod semver;
 mod servers;
 mod tasks;
 mod tidy;
@@ -26,6 +28,7 @@ usage: cargo xtask COMMAND
   soak                the same with larger counts, and the model's large bounds (hours)
   tidy                the repository's rules
   deny                licences, bans and sources of dependencies
+  semver              the frozen trait crate against the tag at which it was frozen
   fmt | lint | doc    one step of ci
   model [--large]     the exhaustive model of the protocol, in release
   servers COMMAND     install, start, kill, restart the real servers of the tests
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         ["soak"] => tasks::soak(),
         ["tidy"] => tasks::alone(tidy::step()),
         ["deny"] => tasks::alone(deny::step()),
+        ["semver"] => tasks::alone(semver::step()),
         ["fmt"] => tasks::alone(tasks::fmt()),
         ["lint"] => tasks::alone(tasks::lint()),
         ["doc"] => tasks::alone(tasks::doc()),

@@ -23,7 +23,7 @@ const NUMBER: &str = "a whole number";
 const TIME: &str = "a time such as 500ms or 10s";
 
 /// All keys.
-pub const KEYS: [Key; 17] = [
+pub const KEYS: [Key; 18] = [
     Key {
         name: "folder",
         takes: "a path or a URI",
@@ -98,6 +98,13 @@ pub const KEYS: [Key; 17] = [
         placeholder: "TIME",
         help: "How long after the last batch the idle mark is flushed [default: 20ms]",
         set: |c, v| put(&mut c.idle_mark, time(v)),
+    },
+    Key {
+        name: "seal_interval",
+        takes: TIME,
+        placeholder: "TIME",
+        help: "Where a store shows only sealed logs: how long entries may be unseen [default: 3s]",
+        set: |c, v| put(&mut c.seal_interval, time(v)),
     },
     Key {
         name: "heartbeat",

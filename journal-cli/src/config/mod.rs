@@ -113,6 +113,10 @@ fn registry() -> Registry {
     let registry = Registry::new();
     #[cfg(feature = "local")]
     let registry = registry.with(flushproof_backend_local::LocalFactory);
+    #[cfg(feature = "nfs")]
+    let registry = registry.with(flushproof_backend_nfs::NfsFactory);
+    #[cfg(feature = "hdfs")]
+    let registry = registry.with(flushproof_backend_hdfs::HdfsFactory);
     registry
 }
 

@@ -13,6 +13,7 @@ use flushproof_api::{Advice, Epoch, Error, ErrorKind, FlushCall, Flushed, Outcom
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
+use std::time::Instant;
 use tokio::sync::{Notify, Semaphore};
 
 /// The least that an entry costs of the queue's room; bounds their number.
@@ -331,6 +332,7 @@ impl Core {
     /// the frame begins is the log's before this call.
     pub(crate) fn build(&self, log: &mut ActiveLog, mut batch: Batch, generation: u64) -> Bytes {
         let entries = (batch.first, batch.count);
+        log.hidden_since.get_or_insert_with(Instant::now);
         log.seal(
             &mut batch.buf,
             crate::format::FrameKind::Entries,

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One flush under way.
 struct Landed {
@@ -17,6 +17,7 @@ struct Landed {
     /// The offset behind its frame.
     offset: u64,
     result: Result<Flushed>,
+    took: Duration,
 }
 
 type UnderWay = FuturesOrdered<BoxFuture<'static, Landed>>;
@@ -39,6 +40,9 @@ pub(crate) async fn run(core: Arc<Core>) {
 async fn serve(core: &Core, mut log: ActiveLog, generation: u64) {
     let mut under_way = UnderWay::new();
     loop {
+        if under_way.is_empty() && core.max_inflight == 1 {
+            gather(core);
+        }
         if let Err(error) = submit(core, &mut log, generation, &mut under_way).await {
             return core.fail(generation, error);
         }
@@ -62,6 +66,19 @@ async fn serve(core: &Core, mut log: ActiveLog, generation: u64) {
     }
 }
 
+/// Where one flush is under way at a time, waits until those of the last group came
+/// again, at most half a flush: else two halves of them would take turns.
+fn gather(core: &Core) {
+    let target = core.target();
+    if core.waiting() >= target {
+        return;
+    }
+    let (began, patience) = (Instant::now(), core.gathering_time());
+    while core.waiting() < target && began.elapsed() < patience {
+        std::thread::yield_now();
+    }
+}
+
 /// Starts flushes while batches wait and the store takes more.
 async fn submit(
     core: &Core,
@@ -74,7 +91,7 @@ async fn submit(
             Some(batch) => (batch.buf.len() as u64).next_multiple_of(log.grain),
             None => return Ok(()),
         };
-        if log.offset + len > log.limit {
+        if log.offset + len > log.limit || core.is_seal_due(log) {
             if !under_way.is_empty() {
                 return Ok(()); // drain before rolling
             }
@@ -89,11 +106,13 @@ async fn submit(
         let flush = log.writer.flush(frame);
         let limit = core.context.config.flush_timeout;
         let offset = log.offset;
+        let began = Instant::now();
         under_way.push_back(Box::pin(async move {
             Landed {
                 end,
                 offset,
                 result: within(limit, flush).await,
+                took: began.elapsed(),
             }
         }));
     }
@@ -103,6 +122,7 @@ async fn submit(
 /// Acknowledges the oldest flush.
 fn land(core: &Core, log: &mut ActiveLog, landed: Landed, generation: u64) -> Result<()> {
     let got = landed.result?;
+    core.note_flush_time(landed.took);
     log.durable_offset = landed.offset;
     let mut cut = log.cut(landed.end);
     cut.offset = landed.offset;
@@ -122,7 +142,7 @@ fn land(core: &Core, log: &mut ActiveLog, landed: Landed, generation: u64) -> Re
 
 /// Goes on in the next log; waits for it when this one may not grow further.
 async fn roll(core: &Core, log: &mut ActiveLog, len: u64, generation: u64) -> Result<()> {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let prepared = loop {
         if let Some(prepared) = core.take_prepared(generation) {
             break prepared;
@@ -137,6 +157,7 @@ async fn roll(core: &Core, log: &mut ActiveLog, len: u64, generation: u64) -> Re
             return Ok(());
         }
     };
+    core.seal_before_roll(log).await?;
     let (mut next, frame) = core.begin_log(log, prepared);
     core.counters.flushes.fetch_add(1, Relaxed);
     within(core.context.config.flush_timeout, next.writer.flush(frame)).await?;

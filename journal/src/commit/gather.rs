@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | one | the ack that is awaited, on its own thread | no |
 //! | several | the flusher's thread, one group after the other | until those of the last group came again, or half a flush has passed |
+//! | any, on a store that answers later | a task of the journal, as many flushes as the store takes | only where it takes one at a time: as above |
 //! | any, on a store in memory | an awaited ack, on its own thread | what its worker can run now |
 //!
 //! Handing a lone flush to another thread would cost 13-20 % of it; with several
@@ -33,16 +34,21 @@ impl Core {
     /// Waits until the next group is as large as may be hoped for, or half a
     /// flush has passed. The thread gives way to those who append.
     pub(crate) fn gather(&self) {
-        const MOST: Duration = Duration::from_micros(250);
         let target = self.target();
         if self.waiting() >= target || self.is_quick() || !self.is_free() {
             return;
         }
-        let patience = Duration::from_nanos(self.flush_ns.load(Relaxed) / 2).min(MOST);
+        let patience = self.gathering_time();
         let began = Instant::now();
         while self.waiting() < target && began.elapsed() < patience {
             std::thread::yield_now();
         }
+    }
+
+    /// How long a leader waits for more: half a flush, and not long.
+    pub(crate) fn gathering_time(&self) -> Duration {
+        const MOST: Duration = Duration::from_micros(250);
+        Duration::from_nanos(self.flush_ns.load(Relaxed) / 2).min(MOST)
     }
 
     /// How many entries a leader may hope for.

@@ -169,6 +169,7 @@ impl Core {
             durable_offset: 0,
             attested: SeqNo::ZERO,
             limit: self.context.segment_limit(prepared.index),
+            hidden_since: None,
         };
         let mut body = Vec::new();
         header.encode(&mut body);

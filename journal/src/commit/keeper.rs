@@ -141,7 +141,7 @@ impl Keeper {
         self.flush_unawaited();
         self.prepare_next_log();
         let heartbeat = core.context.config.heartbeat;
-        let (quiet, closing, due) = {
+        let (quiet, closing, due, seal) = {
             let mut state = core.state();
             let quiet = state.is_quiet();
             if quiet && state.orphaned {
@@ -157,12 +157,17 @@ impl Keeper {
                 quiet,
                 state.closing,
                 wait.map(|w| w.saturating_sub(state.last_flush.elapsed())),
+                core.seal_in(&state),
             )
         };
         if quiet && closing {
             return self.close().await;
         }
-        match (quiet, due) {
+        if quiet && seal == Some(Duration::ZERO) {
+            self.roll_to_show().await;
+            return Next::After(Duration::from_millis(1));
+        }
+        match (quiet, due.into_iter().chain(seal).min()) {
             (false, _) => Next::After(TICK),
             (true, Some(Duration::ZERO)) => {
                 self.idle_mark().await;
@@ -247,10 +252,7 @@ impl Keeper {
         };
         let full = log.offset + log.grain > log.limit;
         if let Some(prepared) = full.then(|| self.core.take_prepared(generation)).flatten() {
-            let (next, frame) = self.core.begin_log(&log, prepared);
-            if self.flush_control(next, frame, generation).await {
-                self.core.counters.rolls.fetch_add(1, Relaxed);
-            }
+            self.roll(log, prepared, generation).await;
         } else if let Err(error) = self.core.may_outgrow(&log, log.grain) {
             self.core.fail(generation, error);
         } else {
@@ -258,6 +260,28 @@ impl Keeper {
             if self.flush_control(log, frame, generation).await {
                 self.core.counters.marks.fetch_add(1, Relaxed);
             }
+        }
+    }
+
+    /// Goes on in the next log of a quiet journal.
+    async fn roll(&self, mut log: ActiveLog, prepared: Prepared, generation: u64) {
+        if let Err(error) = self.core.seal_before_roll(&mut log).await {
+            return self.core.fail(generation, error);
+        }
+        let (next, frame) = self.core.begin_log(&log, prepared);
+        if self.flush_control(next, frame, generation).await {
+            self.core.counters.rolls.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Entries have waited long enough to be seen by others: ends the segment.
+    async fn roll_to_show(&self) {
+        let Some((log, generation)) = self.core.take_quiet_log() else {
+            return;
+        };
+        match self.core.take_prepared(generation) {
+            Some(prepared) => self.roll(log, prepared, generation).await,
+            None => drop(self.core.return_log(log, generation)),
         }
     }
 
@@ -284,9 +308,11 @@ impl Keeper {
         if self.preparing.as_ref().is_some_and(|t| !t.is_finished()) {
             return;
         }
+        let hides = self.core.hides();
         let (generation, index) = {
             let state = self.core.state();
-            let half = state.fill.offset > state.fill.limit / 2;
+            let hidden = hides && state.fill.hidden_since.is_some();
+            let half = state.fill.offset > state.fill.limit / 2 || hidden;
             // During a roll the prepared log is taken and not yet the present one.
             let used = state.prepared.is_none() && state.prepared_through == state.fill.index;
             if !half || !used || state.reopen.is_some() {
@@ -373,6 +399,8 @@ async fn prepare_ahead(core: Arc<Core>, generation: u64, epoch: Epoch, index: u6
                 state.prepared = Some(prepared);
                 state.prepared_through = index;
             }
+            drop(state);
+            core.keeper.notify_one(); // it may have waited for this to seal a log
         }
         Err(error) if error.kind() == ErrorKind::Fenced => core.fail(generation, error),
         Err(error) => {

@@ -16,6 +16,7 @@ pub(crate) mod inline;
 pub(crate) mod keeper;
 pub(crate) mod off_thread;
 mod padded;
+mod sealing;
 pub(crate) mod serving;
 pub(crate) mod state;
 #[cfg(test)]

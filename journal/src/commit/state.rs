@@ -62,6 +62,8 @@ pub(crate) struct Fill {
     pub limit: u64,
     /// The durable cursor that the segment's last frame attests.
     pub attested: SeqNo,
+    /// Since when it holds entries; of a new epoch's first log: since it is there.
+    pub hidden_since: Option<Instant>,
 }
 
 /// Entries that will be one frame.
@@ -106,6 +108,8 @@ pub(crate) struct ActiveLog {
     pub attested: SeqNo,
     /// The segment is full here.
     pub limit: u64,
+    /// Since when it holds entries, which a store may hide until it is sealed.
+    pub hidden_since: Option<Instant>,
 }
 
 impl State {
@@ -233,6 +237,7 @@ impl ActiveLog {
             durable_offset: serving.offset,
             attested: SeqNo::ZERO,
             limit,
+            hidden_since: Some(Instant::now()),
         }
     }
 
@@ -260,6 +265,7 @@ impl ActiveLog {
             offset: self.offset,
             limit: self.limit,
             attested: self.attested,
+            hidden_since: self.hidden_since,
         }
     }
 

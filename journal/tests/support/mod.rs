@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
 pub mod faulty;
+pub mod late;
 pub mod small;
 pub mod work;
 

@@ -1,0 +1,106 @@
+//! The open-time probe: one small file, written, synced and removed. It finds out
+//! what can't be asked: whether DataNodes take a block, whether the folder may be
+//! written, whether its files can be synced at all, and their replication.
+
+use crate::connect::NameNode;
+use crate::fault::{fault, late};
+use crate::names::Names;
+use crate::options::{MIB, Settings};
+use bytes::Bytes;
+use flushproof_api::{Error, ErrorKind, Outcome, Result, StorePath};
+use hdfs_native::{Client, HdfsError, WriteOptions};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// The pause before another pipeline is tried.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Says how many copies files get. Removes what it made, also when it fails.
+pub(crate) async fn probe(
+    nn: &Arc<NameNode>,
+    names: &Names,
+    settings: &Settings,
+    replication: Option<u32>,
+) -> Result<Option<u32>> {
+    let began = Instant::now();
+    loop {
+        let temp = names.temporary(&StorePath::new("probe")?)?;
+        let result = try_probe(nn, &temp, names.root(), settings, replication).await;
+        if let Err(e) = nn.remove(&temp).await {
+            tracing::warn!(name = temp, error = %e, "probe left to sweep");
+        }
+        match result {
+            // A DataNode that has just died is in pipelines for some time yet.
+            Err(e) if again(&e) && began.elapsed() < settings.timeout => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            result => return result.map_err(|e| e.with_outcome(Outcome::NotWritten)),
+        }
+    }
+}
+
+fn again(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io | ErrorKind::Unreachable)
+}
+
+async fn try_probe(
+    nn: &Arc<NameNode>,
+    temp: &str,
+    root: &str,
+    settings: &Settings,
+    replication: Option<u32>,
+) -> Result<Option<u32>> {
+    let options = WriteOptions {
+        block_size: Some(MIB),
+        replication,
+        ..WriteOptions::default()
+    };
+    let (name, limit) = (temp.to_owned(), settings.timeout);
+    let what = "can't write and sync a file in the journal's folder";
+    let written = nn.ask(what, root, limit, |client| write(client, name, options));
+    match written.await? {
+        Ok(()) => {}
+        Err(e @ HdfsError::OperationFailed(_)) => {
+            let text = format!(
+                "{}; if the folder is erasure coded, take another one or give it copies: hdfs ec \
+                 -setPolicy -replicate -path {root}",
+                fault(what, root, &e)
+            );
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+        Err(e) => return Err(fault(what, root, &e)),
+    }
+    let info = nn.info(temp).await?;
+    Ok(info.and_then(|info| info.replication))
+}
+
+async fn write(client: Client, name: String, options: WriteOptions) -> hdfs_native::Result<()> {
+    let mut file = client.create(&name, &options).await?;
+    file.write_bytes(Bytes::from_static(b"probe")).await?;
+    file.hsync().await
+}
+
+/// The reason why a folder with this erasure coding policy can't hold a journal.
+pub(crate) fn erasure_coded(root: &str, policy: &str) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        format!(
+            "{root}: the folder is erasure coded ({policy}), and HDFS can't sync such files \
+             before they are closed; take another folder or give it copies: hdfs ec -setPolicy \
+             -replicate -path {root}"
+        ),
+    )
+    .with_outcome(Outcome::NotWritten)
+}
+
+/// What the HTTP server says, bounded.
+pub(crate) async fn bounded<T>(
+    limit: Duration,
+    at: &str,
+    work: impl Future<Output = T>,
+) -> Result<T> {
+    timeout(limit, work)
+        .await
+        .map_err(|_| late("asking the NameNode's HTTP server", at, limit, "timeout"))
+}
