@@ -9,7 +9,7 @@
 use crate::conf::Conf;
 use crate::fault::{fault, late};
 use crate::options::Settings;
-use flushproof_api::{Advice, Error, ErrorKind, Result};
+use flushproof_api::{Advice, Error, ErrorKind, Outcome, Result};
 use hdfs_native::{Client, ClientBuilder, HdfsError};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,6 +52,11 @@ impl Io {
             drop(alive);
             result
         })
+    }
+
+    /// Runs something that ends with the store.
+    pub fn detach(&self, work: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(work));
     }
 
     /// As [`spawn`](Io::spawn), and waits for the result.
@@ -149,7 +154,7 @@ impl NameNode {
     {
         match self.ask(what, at, self.settings.timeout, call).await? {
             Ok(value) => Ok(value),
-            Err(e) => Err(fault(what, at, &e)),
+            Err(e) => Err(refused(fault(what, at, &e))),
         }
     }
 
@@ -225,6 +230,18 @@ impl NameNode {
             client.delete(&wanted, false).await.map(|_| ())
         })
         .await
+    }
+}
+
+/// What the NameNode refuses for these reasons it has not begun.
+fn refused(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NoSpace
+        | ErrorKind::PermissionDenied
+        | ErrorKind::AlreadyExists
+        | ErrorKind::NotFound
+        | ErrorKind::InvalidInput => error.with_outcome(Outcome::NotWritten),
+        _ => error,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn fenced(at: &str) -> Error {
     )
 }
 
-/// Whether the NameNode says that the writer's right to write is gone.
+/// Whether there is no such name.
 pub(crate) fn is_not_found(error: &HdfsError) -> bool {
     kind(error) == ErrorKind::NotFound
 }
@@ -118,6 +118,15 @@ fn of_class(class: &str, message: &str) -> ErrorKind {
 /// that, so here the text decides.
 fn no_datanode(message: &str) -> bool {
     message.contains("could only be written to")
+}
+
+/// Whether a DataNode failed and not the NameNode: one of the next pipeline may be
+/// another. (The NameNode may also be the one that a connection was refused by.)
+pub(crate) fn is_pipeline(error: &HdfsError) -> bool {
+    matches!(
+        error,
+        HdfsError::IOError(_) | HdfsError::DataTransferError(_)
+    )
 }
 
 /// Whether no DataNode took a block: all down, or all full.

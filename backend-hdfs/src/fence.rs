@@ -58,10 +58,7 @@ async fn try_fence(shared: Arc<Shared>, path: StorePath) -> Result<u64> {
         shared.nn.make_folder(&fence).await?;
     }
     let before = noted(&shared, &fence).await?;
-    let len = match close(&shared, &log).await? {
-        true => shared.nn.info(&log).await?.map(|info| info.length as u64),
-        false => None,
-    };
+    let len = closed_length(&shared, &log).await?;
     // Deleted meanwhile: what was noted stands.
     let len = len.unwrap_or(0).max(before.unwrap_or(0));
     if before != Some(len) {
@@ -71,6 +68,23 @@ async fn try_fence(shared: Arc<Shared>, path: StorePath) -> Result<u64> {
             .await?;
     }
     Ok(len)
+}
+
+/// The length of the log, closed. Asked until nothing took its place meanwhile: a
+/// writer that had sent nothing yet may have put its first file there (`first.rs`).
+async fn closed_length(shared: &Shared, log: &str) -> Result<Option<u64>> {
+    let mut last = None;
+    while close(shared, log).await? {
+        let Some(info) = shared.nn.info(log).await? else {
+            break;
+        };
+        let found = Some((info.length as u64, info.modification_time));
+        if found == last {
+            return Ok(Some(info.length as u64));
+        }
+        last = found;
+    }
+    Ok(None)
 }
 
 /// Takes the lease away and waits until the file is closed; false if it is gone.

@@ -9,7 +9,7 @@ use hdfs_native::file::FileWriter;
 
 /// Writes pieces of bytes one behind the other into a scratch file, each with
 /// hdfs-native's `write_bytes` and `hsync` and nothing around them: no deadline, no
-/// task, on the caller's runtime.
+/// task. The library's own tasks run on the store's threads.
 ///
 /// Its file is a temporary: [`remove`](Floor::remove) it, or `sweep` will.
 pub struct Floor {
@@ -39,7 +39,9 @@ impl Floor {
         let name = shared.names.temporary(&StorePath::new("floor")?)?;
         let client = shared.nn.another().await?;
         let size = shared.settings.log_size;
-        let created = client.create(&name, &options(shared, size)).await;
+        let created = client
+            .create(&name, &options(size, shared.copies.next().0))
+            .await;
         let file = created.map_err(|e| crate::fault::fault("can't create it", &name, &e))?;
         Ok(Floor {
             file,

@@ -33,7 +33,8 @@
 //! | `contract`, `probe` | what this place promises; the file that is written to find out |
 //! | `connect` | threads, deadlines and the client; every call to the NameNode |
 //! | `store` | the trait's methods, deleting, sweeping |
-//! | `log` | the task that writes a log; the first error is final |
+//! | `copies` | one copy fewer while a DataNode is suspected dead |
+//! | `log`, `first` | the task that writes a log; the first error is final; the first flush while a DataNode is suspected |
 //! | `object`, `publish` | objects; the rename, and what became of it |
 //! | `fence` | taking the lease away, and why that is enough |
 //! | `reader`, `list` | reading closed and open files, listing |
@@ -45,9 +46,11 @@
 mod conf;
 mod connect;
 mod contract;
+mod copies;
 mod factory;
 mod fault;
 mod fence;
+mod first;
 pub mod floor;
 mod http;
 mod list;

@@ -12,7 +12,9 @@
 //! checksums, *and then* the NameNode has noted the length, which it does only for
 //! the holder of the lease.
 
-use crate::fault::{fault, fenced, late, refusal};
+use crate::copies;
+use crate::fault::{fault, fenced, is_pipeline, late, refusal};
+use crate::first;
 use crate::options::MIB;
 use crate::store::Shared;
 use bytes::Bytes;
@@ -46,7 +48,8 @@ async fn try_create(shared: Arc<Shared>, path: StorePath) -> Result<HdfsLog> {
     if found?.is_some() {
         return Err(taken(&at));
     }
-    let options = options(&shared, shared.settings.log_size);
+    let (copies, make_up) = shared.copies.next();
+    let options = options(shared.settings.log_size, copies);
     let name = at.clone();
     let created = shared
         .nn
@@ -68,9 +71,11 @@ async fn try_create(shared: Arc<Shared>, path: StorePath) -> Result<HdfsLog> {
         fence,
         at: at.clone(),
         file: Some(file),
+        make_up,
         len: 0,
         first_error: None,
         sealed: false,
+        tried: false,
         shared: shared.clone(),
     };
     shared.nn.io.spawn(writer.serve(todo));
@@ -78,10 +83,10 @@ async fn try_create(shared: Arc<Shared>, path: StorePath) -> Result<HdfsLog> {
 }
 
 /// How files are created: never over another one.
-pub(crate) fn options(shared: &Shared, block: u64) -> WriteOptions {
+pub(crate) fn options(block: u64, copies: Option<u32>) -> WriteOptions {
     WriteOptions {
         block_size: Some(block.next_multiple_of(MIB)),
-        replication: shared.replication,
+        replication: copies,
         ..WriteOptions::default()
     }
 }
@@ -152,9 +157,13 @@ struct Writer {
     fence: String,
     /// Gone after the first error, and after the seal.
     file: Option<FileWriter>,
+    /// How many copies it should have, if it was created with fewer.
+    make_up: Option<u32>,
     len: u64,
     first_error: Option<Error>,
     sealed: bool,
+    /// Something was sent to a DataNode for this file.
+    tried: bool,
 }
 
 impl Writer {
@@ -185,6 +194,10 @@ impl Writer {
         };
         self.latch(result)?;
         self.len += len;
+        // Not before the block was given, or it would get all of them.
+        if let Some(copies) = self.make_up.take() {
+            copies::make_up(&self.shared, &self.at, copies);
+        }
         Ok(Flushed {
             len: self.len,
             survives: self.shared.survives_now(&self.at).await,
@@ -219,7 +232,7 @@ impl Writer {
     fn check_shape(&self, batch: &Bytes) -> Result<()> {
         let wrong = |text: &str| Err(refusal(ErrorKind::InvalidInput, &self.at, text));
         let block = self.shared.contract.block;
-        if batch.is_empty() || batch.len() % block != 0 {
+        if batch.is_empty() || !batch.len().is_multiple_of(block) {
             return wrong(&format!(
                 "a batch of {} bytes is not a multiple of the block of {block}",
                 batch.len()
@@ -236,6 +249,10 @@ impl Writer {
 
     async fn write(&mut self, batch: Bytes) -> Result<()> {
         let limit = self.shared.settings.flush_limit(batch.len());
+        if !self.tried && self.shared.copies.suspected() {
+            return self.write_elsewhere(batch, limit).await;
+        }
+        self.tried = true;
         let Some(file) = &mut self.file else {
             return Err(refusal(ErrorKind::Poisoned, &self.at, "the writer is gone"));
         };
@@ -247,7 +264,26 @@ impl Writer {
         match written.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(self.failed(what, e).await),
-            Err(_) => Err(self.hung(what, limit).await),
+            Err(_) => Err(self.hung(what, limit, "flush_timeout").await),
+        }
+    }
+
+    /// The first flush while a DataNode is suspected: into the first of several
+    /// files whose pipeline works, which then takes the log's place.
+    async fn write_elsewhere(&mut self, batch: Bytes, limit: Duration) -> Result<()> {
+        let placed = first::place(&self.shared, &self.at, batch, limit).await?;
+        self.file = Some(placed.file);
+        self.make_up = placed.make_up;
+        self.tried = true;
+        // *After* the file took its place: a fencer that closed the empty one before
+        // has marked it before that.
+        match self.look_for_fence().await {
+            Look::Free => Ok(()),
+            Look::Fenced => Err(fenced(&self.at)),
+            Look::Unknown => {
+                let what = "can't look whether the log is fenced";
+                Err(reopen(late(what, &self.at, LOOK, "timeout")))
+            }
         }
     }
 
@@ -273,7 +309,7 @@ impl Writer {
         match timeout(limit, file.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => return Err(self.failed(what, e).await),
-            Err(_) => return Err(self.hung(what, limit).await),
+            Err(_) => return Err(self.hung(what, limit, "timeout").await),
         }
         // The NameNode lets a fenced writer close what was closed with this length.
         let (found, stopped) = tokio::join!(
@@ -303,8 +339,10 @@ impl Writer {
 
     /// The error of a failed call; `Fenced` if there is a fence.
     async fn failed(&self, what: &str, source: HdfsError) -> Error {
-        if let Some(e) = self.look_for_fence().await {
-            return e;
+        match self.look_for_fence().await {
+            Look::Fenced => return fenced(&self.at),
+            Look::Free if is_pipeline(&source) => copies::suspect(&self.shared),
+            Look::Free | Look::Unknown => {}
         }
         let error = fault(what, &self.at, &source);
         let error = match error.kind() {
@@ -321,19 +359,32 @@ impl Writer {
         }
     }
 
-    async fn hung(&self, what: &str, limit: Duration) -> Error {
-        if let Some(e) = self.look_for_fence().await {
-            return e;
+    async fn hung(&self, what: &str, limit: Duration, option: &str) -> Error {
+        match self.look_for_fence().await {
+            Look::Fenced => return fenced(&self.at),
+            // The NameNode answers, so it was a DataNode.
+            Look::Free => copies::suspect(&self.shared),
+            Look::Unknown => {}
         }
-        reopen(late(what, &self.at, limit, "flush_timeout"))
+        reopen(late(what, &self.at, limit, option))
     }
 
-    /// Says `Fenced` if another primary has fenced this log. It marks the log
-    /// before it takes the lease away, so whoever lost the lease finds the mark.
-    async fn look_for_fence(&self) -> Option<Error> {
-        let look = timeout(LOOK, self.shared.nn.info(&self.fence)).await;
-        matches!(look, Ok(Ok(Some(_)))).then(|| fenced(&self.at))
+    /// Another primary marks the log before it takes the lease away, so whoever
+    /// lost the lease finds the mark.
+    async fn look_for_fence(&self) -> Look {
+        match timeout(LOOK, self.shared.nn.info(&self.fence)).await {
+            Ok(Ok(Some(_))) => Look::Fenced,
+            Ok(Ok(None)) => Look::Free,
+            Ok(Err(_)) | Err(_) => Look::Unknown,
+        }
     }
+}
+
+enum Look {
+    Fenced,
+    Free,
+    /// The NameNode does not answer.
+    Unknown,
 }
 
 /// The mode of a sealed log.

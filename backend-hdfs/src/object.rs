@@ -4,6 +4,7 @@
 //! object is kept in memory until commit, so that a pipeline with a dead
 //! DataNode in it costs another try and not the object.
 
+use crate::copies;
 use crate::fault::{fault, late, refusal};
 use crate::log::options;
 use crate::options::MIB;
@@ -111,17 +112,26 @@ struct Object {
 
 enum State {
     /// The file is made with the first bytes that are too many to keep.
-    Open(Option<Temp>),
+    Open(Option<Box<Temp>>),
     /// Whole and durable under its temporary name; perhaps renamed already.
-    Closed(InUse, FileStatus),
+    Closed(Box<Closed>),
     Published,
     /// The first error is final; after an abort it is `Closed`.
     Failed(Error),
 }
 
+struct Closed {
+    name: InUse,
+    /// As the NameNode has it.
+    status: FileStatus,
+    make_up: Option<u32>,
+}
+
 struct Temp {
     name: InUse,
     file: FileWriter,
+    /// How many copies it should have, if it was created with fewer.
+    make_up: Option<u32>,
 }
 
 impl Object {
@@ -168,7 +178,7 @@ impl Object {
             State::Published | State::Failed(_) => return,
             State::Open(None) => None,
             State::Open(Some(temp)) => Some(temp.name.name().to_owned()),
-            State::Closed(name, _) => Some(name.name().to_owned()),
+            State::Closed(closed) => Some(closed.name.name().to_owned()),
         };
         if let Some(name) = name {
             discard(&self.shared, &name).await;
@@ -203,10 +213,11 @@ impl Object {
         written.map(|_| ())
     }
 
-    async fn create(&self) -> Result<Temp> {
+    async fn create(&self) -> Result<Box<Temp>> {
         let name = InUse::new(&self.shared, self.shared.names.temporary(&self.path)?);
         let len = self.wanted.size_hint.unwrap_or(0).max(self.written);
-        let mut options = options(&self.shared, len.clamp(MIB, 128 * MIB));
+        let (copies, make_up) = self.shared.copies.next();
+        let mut options = options(len.clamp(MIB, 128 * MIB), copies);
         if let Some(mode) = self.wanted.mode {
             options.permission = mode & 0o777;
         }
@@ -218,7 +229,11 @@ impl Object {
                     client.create(&temp, &options).await
                 });
         let file = created.await.map_err(not_written)?;
-        Ok(Temp { name, file })
+        Ok(Box::new(Temp {
+            name,
+            file,
+            make_up,
+        }))
     }
 
     async fn commit(&mut self) -> Result<u64> {
@@ -228,18 +243,22 @@ impl Object {
             State::Closed(..) => {}
             State::Open(_) => {
                 let closed = self.close().await.map_err(not_written)?;
-                self.state = State::Closed(closed.0, closed.1);
+                self.state = State::Closed(Box::new(closed));
             }
         }
-        if let State::Closed(name, temp) = &self.state {
-            publish::publish(&self.shared, name.name(), temp, &self.at).await?;
+        if let State::Closed(closed) = &self.state {
+            let temp = closed.name.name();
+            publish::publish(&self.shared, temp, &closed.status, &self.at).await?;
+            if let Some(copies) = closed.make_up {
+                copies::make_up(&self.shared, &self.at, copies);
+            }
         }
         self.state = State::Published;
         Ok(self.written)
     }
 
     /// Writes the rest and closes the file; what is in memory alone is tried again.
-    async fn close(&mut self) -> Result<(InUse, FileStatus)> {
+    async fn close(&mut self) -> Result<Closed> {
         let rest = std::mem::take(&mut self.gathered).freeze();
         let held = match std::mem::replace(&mut self.state, State::Open(None)) {
             State::Open(held) => held,
@@ -249,23 +268,33 @@ impl Object {
             }
         };
         if let Some(temp) = held {
-            return self.finish(temp, rest).await;
+            return self.finish(temp, rest, 0).await;
         }
         let began = Instant::now();
+        let mut hung = 0;
         loop {
             let temp = self.create().await?;
-            match self.finish(temp, rest.clone()).await {
+            match self.finish(temp, rest.clone(), hung).await {
                 Ok(closed) => return Ok(closed),
                 Err(e) if !pipeline(&e) => return Err(e),
                 Err(e) if began.elapsed() > self.shared.settings.timeout => return Err(e),
-                Err(_) => tokio::time::sleep(AGAIN).await,
+                Err(e) => {
+                    hung += u32::from(e.kind() == ErrorKind::TimedOut);
+                    if self.shared.nn.info(self.shared.names.root()).await.is_ok() {
+                        copies::suspect(&self.shared);
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
         }
     }
 
     /// Writes the rest, closes, and looks whether the NameNode has all of it.
-    async fn finish(&self, mut temp: Temp, rest: Bytes) -> Result<(InUse, FileStatus)> {
-        let limit = self.shared.settings.flush_limit(rest.len());
+    async fn finish(&self, mut temp: Box<Temp>, rest: Bytes, hung: u32) -> Result<Closed> {
+        let limit = self
+            .shared
+            .copies
+            .limit(&self.shared.settings, rest.len(), hung);
         let what = "can't make the object durable";
         // The last packet of a block always asks for a sync.
         let closed = bounded(what, &self.at, limit, async {
@@ -282,7 +311,11 @@ impl Object {
             Err(e) => Err(e),
         };
         match found {
-            Ok(Some(info)) if info.length as u64 == self.written => Ok((name, info)),
+            Ok(Some(status)) if status.length as u64 == self.written => Ok(Closed {
+                name,
+                status,
+                make_up: temp.make_up,
+            }),
             Ok(found) => {
                 discard(&self.shared, name.name()).await;
                 let found = found.map(|info| info.length);

@@ -91,7 +91,7 @@ impl Settings {
             return wrong("option replication takes a number from 1 to 512".into());
         }
         let log_size = options.u64("log_size")?.unwrap_or(64 * MIB);
-        if log_size < 8 * MIB || log_size > 1 << 40 {
+        if !(8 * MIB..=1 << 40).contains(&log_size) {
             return wrong(format!(
                 "option log_size takes a length in bytes from {} to {}, not {log_size}",
                 8 * MIB,
@@ -115,12 +115,12 @@ impl Settings {
 
     /// How long a flush of `len` bytes may take: each 4 MiB get a second more.
     pub fn flush_limit(&self, len: usize) -> Duration {
-        self.flush_timeout + Duration::from_micros((len as u64) / 4)
+        self.flush_timeout + Duration::from_millis(len as u64 / 4096)
     }
 
     /// How long a reading, or a call that moves `len` bytes, may take.
     pub fn limit(&self, len: u64) -> Duration {
-        self.timeout + Duration::from_micros(len / 4)
+        self.timeout + Duration::from_millis(len / 4096)
     }
 }
 

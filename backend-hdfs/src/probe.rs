@@ -3,6 +3,7 @@
 //! written, whether its files can be synced at all, and their replication.
 
 use crate::connect::NameNode;
+use crate::copies;
 use crate::fault::{fault, late};
 use crate::names::Names;
 use crate::options::{MIB, Settings};
@@ -16,39 +17,82 @@ use tokio::time::timeout;
 /// The pause before another pipeline is tried.
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// Says how many copies files get. Removes what it made, also when it fails.
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Probed {
+    /// How many copies files get.
+    pub replication: Option<u32>,
+    /// It worked with one copy fewer only.
+    pub fewer: bool,
+}
+
+/// Tries until it works or the time is over; with one copy fewer too, because a
+/// DataNode that has just died is in pipelines for some time yet.
 pub(crate) async fn probe(
     nn: &Arc<NameNode>,
     names: &Names,
     settings: &Settings,
     replication: Option<u32>,
-) -> Result<Option<u32>> {
+) -> Result<Probed> {
     let began = Instant::now();
+    let not_written = |e: Error| e.with_outcome(Outcome::NotWritten);
     loop {
-        let temp = names.temporary(&StorePath::new("probe")?)?;
-        let result = try_probe(nn, &temp, names.root(), settings, replication).await;
-        if let Err(e) = nn.remove(&temp).await {
-            tracing::warn!(name = temp, error = %e, "probe left to sweep");
-        }
-        match result {
-            // A DataNode that has just died is in pipelines for some time yet.
-            Err(e) if again(&e) && began.elapsed() < settings.timeout => {
-                tokio::time::sleep(AGAIN).await;
+        let first = match once(nn, names, settings.flush_timeout, replication).await {
+            Ok(replication) => {
+                return Ok(Probed {
+                    replication,
+                    fewer: false,
+                });
             }
-            result => return result.map_err(|e| e.with_outcome(Outcome::NotWritten)),
+            Err(e) if again(&e) => e,
+            Err(e) => return Err(not_written(e)),
+        };
+        if let Some(fewer) = copies::fewer(replication)
+            && once(nn, names, settings.flush_timeout, Some(fewer))
+                .await
+                .is_ok()
+        {
+            return Ok(Probed {
+                replication,
+                fewer: true,
+            });
         }
+        if began.elapsed() > settings.timeout {
+            return Err(not_written(first));
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
-fn again(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Io | ErrorKind::Unreachable)
+/// Whether another pipeline may do better.
+pub(crate) fn again(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Io | ErrorKind::Unreachable | ErrorKind::TimedOut
+    )
+}
+
+/// One try; says how many copies files get. Removes what it made, also when it
+/// fails.
+pub(crate) async fn once(
+    nn: &Arc<NameNode>,
+    names: &Names,
+    limit: Duration,
+    replication: Option<u32>,
+) -> Result<Option<u32>> {
+    let temp = names.temporary(&StorePath::new("probe")?)?;
+    let result = try_probe(nn, &temp, names.root(), limit, replication).await;
+    if let Err(e) = nn.remove(&temp).await {
+        tracing::warn!(name = temp, error = %e, "probe left to sweep");
+    }
+    result
 }
 
 async fn try_probe(
     nn: &Arc<NameNode>,
     temp: &str,
     root: &str,
-    settings: &Settings,
+    limit: Duration,
     replication: Option<u32>,
 ) -> Result<Option<u32>> {
     let options = WriteOptions {
@@ -56,7 +100,7 @@ async fn try_probe(
         replication,
         ..WriteOptions::default()
     };
-    let (name, limit) = (temp.to_owned(), settings.timeout);
+    let name = temp.to_owned();
     let what = "can't write and sync a file in the journal's folder";
     let written = nn.ask(what, root, limit, |client| write(client, name, options));
     match written.await? {

@@ -97,10 +97,9 @@ impl Inner {
     /// The blocks; kept when all of `len` bytes are in complete ones.
     async fn blocks(&self, len: u64) -> Result<Arc<FileReader>> {
         let kept = || self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(blocks) = kept().clone() {
-            if blocks.file_length() as u64 >= len {
-                return Ok(blocks);
-            }
+        let before = kept().clone();
+        if let Some(blocks) = before.filter(|b| b.file_length() as u64 >= len) {
+            return Ok(blocks);
         }
         let name = self.at.clone();
         let asked = self

@@ -3,6 +3,7 @@
 use crate::conf::Conf;
 use crate::connect::{Io, NameNode};
 use crate::contract::{Found, contract};
+use crate::copies::{self, Copies};
 use crate::fault::refusal;
 use crate::names::{self, Names};
 use crate::options::Settings;
@@ -43,8 +44,7 @@ pub(crate) struct Shared {
     pub names: Names,
     pub settings: Settings,
     pub contract: FlushContract,
-    /// How many copies files are created with; `None` leaves it to the NameNode.
-    pub replication: Option<u32>,
+    pub copies: Copies,
     pub web: Option<Web>,
     mode: Mode,
     closed: AtomicBool,
@@ -91,23 +91,30 @@ impl HdfsStore {
                     }
                 }
             }
+            let mut fewer = false;
             if mode == Mode::ReadWrite {
-                found.replication = probe::probe(&nn, &names, &settings, replication).await?;
+                let probed = probe::probe(&nn, &names, &settings, replication).await?;
+                found.replication = probed.replication;
+                fewer = probed.fewer;
             }
-            Ok(Shared {
+            let shared = Arc::new(Shared {
                 contract: contract(&found, &settings),
                 nn,
                 names,
                 settings,
-                replication,
+                copies: Copies::new(replication, found.replication, fewer),
                 web,
                 mode,
                 closed: AtomicBool::new(false),
                 in_use: Arc::default(),
-            })
+            });
+            if fewer {
+                copies::watch(&shared);
+            }
+            Ok(shared)
         });
         Ok(HdfsStore {
-            shared: Arc::new(shared.await?),
+            shared: shared.await?,
         })
     }
 

@@ -9,8 +9,8 @@ use flushproof_backend_nfs::NfsStore;
 use flushproof_backend_nfs::bare::BareFile;
 use std::time::Instant;
 
-const BLOCKS: usize = 40;
-const CALLS: usize = 100;
+const BLOCKS: usize = 200;
+const CALLS: usize = 20;
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> Result<()> {

@@ -3,8 +3,9 @@
 
 use crate::fault::{fault, refused};
 use crate::names;
+use crate::op::{Fail, Op};
 use crate::options::Settings;
-use crate::procedures::{Fail, Op, write_call, written};
+use crate::procedures::{write_call, written};
 use crate::rpc::IoThread;
 use crate::store::{Reached, reach};
 use bytes::Bytes;

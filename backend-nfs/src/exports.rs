@@ -8,8 +8,8 @@
 
 use crate::address::Address;
 use crate::fault::{fault, refusal};
+use crate::op::Fail;
 use crate::options::Settings;
-use crate::procedures::Fail;
 use crate::rpc::{Call, CallError, Client, Credentials, Refusal, Target, pack};
 use crate::xdr::{Decoder, Malformed};
 use bytes::Bytes;

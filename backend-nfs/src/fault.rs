@@ -1,6 +1,6 @@
 //! From a procedure that failed to an [`Error`] that says what to do next.
 
-use crate::procedures::Fail;
+use crate::op::Fail;
 use crate::rpc::{CallError, Refusal};
 use flushproof_api::{Advice, Error, ErrorKind, Outcome};
 use nfs3_types::nfs3::nfsstat3;

@@ -15,7 +15,7 @@
 use crate::fault::{fault, refusal, refused};
 use crate::folders::File;
 use crate::names;
-use crate::procedures::{Fail, Op};
+use crate::op::{Fail, Op};
 use crate::store::Shared;
 use flushproof_api::{ErrorKind, Result, StorePath};
 use nfs3_types::nfs3::{nfs_fh3, nfsstat3};

@@ -4,7 +4,8 @@
 //! kept handle leads to a folder that is no longer there.
 
 use crate::fault::{fault, refusal, refused};
-use crate::procedures::{Fail, Found, Op};
+use crate::op::{Fail, Op};
+use crate::procedures::Found;
 use crate::store::Shared;
 use flushproof_api::{ErrorKind, Result, StorePath};
 use nfs3_types::nfs3::{createhow3, fattr3, ftype3, nfs_fh3, nfsstat3, sattr3, set_mode3};

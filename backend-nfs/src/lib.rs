@@ -32,7 +32,7 @@
 //! | `fence`, `remove` | stopping an old writer; deleting, sweeping |
 //! | `object`, `reader`, `list` | objects; reading; listing |
 //! | `names`, `folders`, `fault` | file names; folders and files; errors |
-//! | `procedures` | the calls of NFS version 3 |
+//! | `op`, `procedures` | one operation, its deadline and connection; the calls of NFS version 3 |
 //! | `rpc`, `xdr` | calls over TCP; bytes that nobody vouches for |
 //! | `mount` | `nfs:///…`, a mount of the kernel: not written yet |
 //! | `bare` | the bare call, for benches (feature `bench`) |
@@ -52,6 +52,7 @@ mod log;
 mod mount;
 mod names;
 mod object;
+mod op;
 mod options;
 mod probe;
 mod procedures;

@@ -7,7 +7,8 @@
 
 use crate::fault::{fault, refusal};
 use crate::names;
-use crate::procedures::{Entry, Fail, Op, Page};
+use crate::op::{Fail, Op};
+use crate::procedures::{Entry, Page};
 use crate::store::Shared;
 use flushproof_api::{BoxStream, Error, ErrorKind, Listed, ListedKind, Result, StorePath};
 use futures_util::{StreamExt, stream};

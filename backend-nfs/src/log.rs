@@ -14,7 +14,8 @@
 
 use crate::fault::{fault, fenced, refusal};
 use crate::folders::FileId;
-use crate::procedures::{Fail, Written, write_call, written};
+use crate::op::Fail;
+use crate::procedures::{Written, write_call, written};
 use crate::rpc::{Call, CallError, Connection, Reply};
 use crate::store::Shared;
 use async_trait::async_trait;

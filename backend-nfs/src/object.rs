@@ -3,7 +3,8 @@
 use crate::fault::{fault, refusal, refused};
 use crate::folders::File;
 use crate::names;
-use crate::procedures::{Fail, Op, Written};
+use crate::op::{Fail, Op};
+use crate::procedures::Written;
 use crate::store::Shared;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};

@@ -3,7 +3,8 @@
 use crate::contract::Probed;
 use crate::fault::refused;
 use crate::names;
-use crate::procedures::{Fail, Op, Written};
+use crate::op::{Fail, Op};
+use crate::procedures::Written;
 use crate::store::Reached;
 use bytes::Bytes;
 use flushproof_api::{Error, ErrorKind, Outcome, Result};

@@ -7,7 +7,7 @@
 use crate::fault::{refusal, refused};
 use crate::folders::File;
 use crate::names;
-use crate::procedures::{Fail, Op};
+use crate::op::{Fail, Op};
 use crate::store::Shared;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};

@@ -1,10 +1,10 @@
 //! Deleting, and sweeping up what was left.
 
 use crate::fault::{fault, refusal};
+use crate::fence;
 use crate::names;
-use crate::procedures::{Fail, Op};
+use crate::op::{Fail, Op};
 use crate::store::Shared;
-use crate::{fence, procedures};
 use flushproof_api::{ErrorKind, Result, StorePath};
 use nfs3_types::nfs3::{ftype3, nfs_fh3};
 use std::time::Duration;
@@ -85,7 +85,7 @@ pub(crate) async fn sweep(shared: &Shared, older_than: Duration) -> Result<u64> 
 
 /// What time the server has: that of a file that was just made.
 async fn server_time(shared: &Shared) -> Result<Duration, Fail> {
-    let op: procedures::Op = shared.op();
+    let op = shared.op();
     let name =
         names::temporary().map_err(|_| Fail::Status(nfs3_types::nfs3::nfsstat3::NFS3ERR_IO))?;
     let file = shared

@@ -4,7 +4,7 @@ use crate::fault::{fault, fenced, refusal, refused};
 use crate::folders::File;
 use crate::log::{Log, NfsLog};
 use crate::names;
-use crate::procedures::{Fail, Op};
+use crate::op::{Fail, Op};
 use crate::store::Shared;
 use flushproof_api::{Advice, Error, ErrorKind, Result, StorePath};
 use nfs3_types::nfs3::{

@@ -1,4 +1,5 @@
 //! Fencing and deleting (FC-7, FC-9), on a real server.
+#![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
 mod common;
 

@@ -1,0 +1,234 @@
+//! The first flush of a log while a DataNode is suspected dead.
+//!
+//! A block's DataNodes are chosen at the first write, and can't be chosen again:
+//! asked once more, the NameNode gives the same ones. So the batch is written into
+//! temporaries, one after the other, until one has a pipeline that works; that one
+//! is renamed over the log's file, still open.
+//!
+//! The log's own file must be one to which nothing was ever sent: then whoever
+//! fenced it has found it empty and built on nothing of it. And the writer looks for
+//! the fence after the rename. A fencer marks first and closes by name then: it
+//! closes the file that took the place, or its mark is found.
+
+use crate::fault::{fault, is_pipeline, late};
+use crate::log::options;
+use crate::store::{InUse, Shared};
+use bytes::Bytes;
+use flushproof_api::{Advice, Error, ErrorKind, Result, StorePath};
+use hdfs_native::HdfsError;
+use hdfs_native::file::FileWriter;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::timeout;
+
+/// The pause before another pipeline is tried.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// The file that took the log's place.
+pub(crate) struct Placed {
+    pub file: FileWriter,
+    /// How many copies it should have, if it was created with fewer.
+    pub make_up: Option<u32>,
+}
+
+/// Makes `batch` durable at the beginning of the log `at`.
+pub(crate) async fn place(
+    shared: &Arc<Shared>,
+    at: &str,
+    batch: Bytes,
+    limit: Duration,
+) -> Result<Placed> {
+    let began = Instant::now();
+    let mut hung = 0;
+    let what = "can't make the log's bytes durable";
+    loop {
+        let name = shared.names.temporary(&StorePath::new("log")?)?;
+        let name = InUse::new(shared, name);
+        let (copies, make_up) = shared.copies.next();
+        let error = match write(shared, name.name(), copies, batch.clone(), hung).await {
+            Ok(file) => {
+                rename(shared, name.name(), at).await?;
+                return Ok(Placed { file, make_up });
+            }
+            Err(Failed::Pipeline(e)) => {
+                hung += u32::from(e.kind() == ErrorKind::TimedOut);
+                e
+            }
+            Err(Failed::Other(e)) => {
+                discard(shared, name.name()).await;
+                return Err(e.context(what));
+            }
+        };
+        discard(shared, name.name()).await;
+        if began.elapsed() > limit {
+            return Err(error.context(what).with_advice(Advice::Reopen));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+enum Failed {
+    /// Another pipeline may work.
+    Pipeline(Error),
+    Other(Error),
+}
+
+async fn write(
+    shared: &Arc<Shared>,
+    name: &str,
+    copies: Option<u32>,
+    batch: Bytes,
+    hung: u32,
+) -> std::result::Result<FileWriter, Failed> {
+    let size = shared.settings.log_size;
+    let created = shared.nn.call("can't create a file", name, |client| {
+        let name = name.to_owned();
+        async move { client.create(&name, &options(size, copies)).await }
+    });
+    let mut file = created.await.map_err(|e| reopen(Failed::Other, e))?;
+    let limit = shared.copies.limit(&shared.settings, batch.len(), hung);
+    let what = "can't write it";
+    let written = timeout(limit, async {
+        file.write_bytes(batch).await?;
+        file.hsync().await
+    });
+    match written.await {
+        Ok(Ok(())) => Ok(file),
+        Ok(Err(e)) if is_pipeline(&e) => Err(reopen(Failed::Pipeline, fault(what, name, &e))),
+        Ok(Err(e)) => Err(reopen(
+            Failed::Other,
+            shared.no_room(fault(what, name, &e), &e).await,
+        )),
+        Err(_) => {
+            let error = late(what, name, limit, "flush_timeout");
+            Err(reopen(Failed::Pipeline, error))
+        }
+    }
+}
+
+fn reopen(failed: fn(Error) -> Failed, error: Error) -> Failed {
+    failed(error.with_advice(Advice::Reopen))
+}
+
+/// Puts the open file in the log's place. Not tried again: a rename whose answer
+/// was lost may come late.
+async fn rename(shared: &Arc<Shared>, from: &str, at: &str) -> Result<()> {
+    let (name, to) = (from.to_owned(), at.to_owned());
+    let what = "can't put a file in the log's place";
+    let limit = shared.settings.timeout;
+    let renamed = shared.nn.ask(what, at, limit, |client| async move {
+        client.rename(&name, &to, true).await
+    });
+    let error = match renamed.await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(e @ HdfsError::RPCError(..))) => {
+            discard(shared, from).await;
+            fault(what, at, &e)
+        }
+        Ok(Err(e)) => fault(what, at, &e),
+        Err(e) => e,
+    };
+    Err(error.with_advice(Advice::Reopen))
+}
+
+async fn discard(shared: &Arc<Shared>, name: &str) {
+    if let Err(e) = shared.nn.remove(name).await {
+        tracing::warn!(name, error = %e, "temporary left to sweep");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{HdfsStore, copies};
+    use bytes::Bytes;
+    use flushproof_api::*;
+    use flushproof_testbed::Bed;
+    use flushproof_testbed::hdfs::Hdfs;
+    use std::sync::Arc;
+
+    async fn open(uri: &StoreUri) -> HdfsStore {
+        let conf = Hdfs.conf(Bed::shared(&Hdfs).place());
+        let options = Options::new().with("conf_dir", conf.display().to_string());
+        HdfsStore::open(uri, &options, Mode::ReadWrite)
+            .await
+            .unwrap()
+    }
+
+    fn fresh() -> StoreUri {
+        StoreUri::parse(&Bed::shared(&Hdfs).fresh_uri()).unwrap()
+    }
+
+    fn batch(fill: u8) -> Bytes {
+        Bytes::from(vec![fill; 512])
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn fc_1_a_log_whose_file_was_put_in_its_place_is_a_log() {
+        let uri = fresh();
+        let store = open(&uri).await;
+        let path = StorePath::new("log/1-0").unwrap();
+        copies::suspect(store.shared());
+        let mut log = store
+            .create_log(&path, LogOptions::default())
+            .await
+            .unwrap();
+        for n in 1..=3 {
+            assert_eq!(log.flush(batch(n)).await.unwrap().len, u64::from(n) * 512);
+        }
+        assert_eq!(log.seal().await.unwrap(), 3 * 512);
+        let reader = store.open(&path, Source::Medium).await.unwrap();
+        let bytes = reader.read(0..3 * 512).await.unwrap();
+        assert!((0..3).all(|n| bytes[n * 512] == n as u8 + 1));
+        assert_eq!(store.sweep(std::time::Duration::ZERO).await.unwrap(), 0);
+        // The copy that was left out is asked for soon.
+        let name = store.shared().names.log(&path);
+        while store
+            .shared()
+            .nn
+            .info(&name)
+            .await
+            .unwrap()
+            .unwrap()
+            .replication
+            != Some(3)
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn fc_9_a_file_that_takes_the_logs_place_has_no_window() {
+        let uri = fresh();
+        let old = open(&uri).await;
+        let new = Arc::new(open(&uri).await);
+        let (mut acknowledged, mut fenced) = (0, 0);
+        for round in 0..12u64 {
+            copies::suspect(old.shared());
+            let path = StorePath::new(format!("log/{round}")).unwrap();
+            let mut log = old.create_log(&path, LogOptions::default()).await.unwrap();
+            let (fencer, at) = (new.clone(), path.clone());
+            let flush = log.flush(batch(7));
+            // At another moment of the flush in each round.
+            tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;
+            let fence = tokio::spawn(async move { fencer.fence_log(&at).await });
+            let flushed = flush.await;
+            let len = fence.await.unwrap().unwrap();
+            match flushed {
+                Ok(flushed) => {
+                    assert!(flushed.len <= len);
+                    let reader = new.open(&path, Source::Medium).await.unwrap();
+                    assert_eq!(reader.read(0..512).await.unwrap(), batch(7));
+                    acknowledged += 1;
+                }
+                Err(e) => {
+                    assert_eq!(e.kind(), ErrorKind::Fenced, "{e}");
+                    fenced += 1;
+                }
+            }
+            let late = log.flush(batch(8)).await.unwrap_err();
+            assert_eq!(late.kind(), ErrorKind::Fenced, "{late}");
+            assert!(new.fence_log(&path).await.unwrap() >= len);
+        }
+        assert!(acknowledged > 0 && fenced > 0, "{acknowledged} {fenced}");
+    }
+}
