@@ -21,8 +21,8 @@ impl Part {
     /// What CI may take for it, in minutes.
     fn budget(self) -> u64 {
         match self {
-            Part::Build => 12,
-            Part::Test => 10,
+            Part::Build => 20,
+            Part::Test => 45,
         }
     }
 }
