@@ -136,8 +136,8 @@ impl Trimmed {
 
 async fn has_no_entry(config: &Config) -> bool {
     let info = config.reader().await.unwrap().info().await.unwrap();
-    let used = info.segments.iter().filter_map(|s| s.entries);
-    used.last().is_some_and(|range| range.first == range.end)
+    let mut used = info.segments.iter().filter_map(|s| s.entries);
+    used.next_back().is_some_and(|range| range.first == range.end)
 }
 
 async fn look(config: &Config, end: SeqNo, case: &str) {
