@@ -137,7 +137,8 @@ impl Trimmed {
 async fn has_no_entry(config: &Config) -> bool {
     let info = config.reader().await.unwrap().info().await.unwrap();
     let mut used = info.segments.iter().filter_map(|s| s.entries);
-    used.next_back().is_some_and(|range| range.first == range.end)
+    used.next_back()
+        .is_some_and(|range| range.first == range.end)
 }
 
 async fn look(config: &Config, end: SeqNo, case: &str) {
