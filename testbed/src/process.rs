@@ -24,7 +24,11 @@ fn stat(pid: i32) -> Option<(char, u64)> {
     let rest = text.rsplit_once(')')?.1;
     let mut fields = rest.split_whitespace();
     let state = fields.next()?.chars().next()?;
-    Some((state, fields.nth(18)?.parse().ok()?))
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    let started = fields.nth(1)?.parse().ok()?;
+    // Its first thread may be gone while others still hold its files and ports.
+    let state = if state == 'Z' && threads > 1 { 'D' } else { state };
+    Some((state, started))
 }
 
 impl Process {
