@@ -6,7 +6,17 @@ use crate::process::Place;
 fn an_unknown_scheme_lists_the_known_ones() {
     let place = Place::new();
     let e = place.run(&["format", "gopher://x/y"], "").fails(1);
-    assert!(e.contains("gopher") && e.contains("file, memory"), "{e}");
+    assert!(e.contains("gopher") && e.contains("knows: "), "{e}");
+    let compiled = [
+        ("file", cfg!(feature = "local")),
+        ("nfs", cfg!(feature = "nfs")),
+        ("hdfs", cfg!(feature = "hdfs")),
+        ("memory", true),
+    ];
+    let known = e.split("knows: ").nth(1).unwrap().trim();
+    for (scheme, there) in compiled {
+        assert_eq!(known.split(", ").any(|s| s == scheme), there, "{e}");
+    }
 }
 
 #[test]

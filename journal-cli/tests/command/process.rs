@@ -150,7 +150,14 @@ impl Writer {
     /// The next line of stdout.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
+        if self.stdout.read_line(&mut line).unwrap() == 0
+            && let Some(stderr) = &mut self.child.stderr
+        {
+            // It ended: the test that fails next should say why.
+            let mut why = String::new();
+            stderr.read_to_string(&mut why).unwrap();
+            eprintln!("{} has ended: {why}", self.child.id());
+        }
         line.trim_end().to_owned()
     }
 
