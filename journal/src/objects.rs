@@ -174,9 +174,29 @@ impl Reader for BoundedReader {
     }
 
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
-        bound(self.limit, self.inner.read(range))
-            .await
-            .map_err(|e| e.context(&self.path))
+        let end = range.end;
+        match bound(self.limit, self.inner.read(range)).await {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(self.shorter_now(end, e).await),
+            read => read.map_err(|e| e.context(&self.path)),
+        }
+    }
+}
+
+impl BoundedReader {
+    /// The length that was asked before a read is an upper bound: a log that is
+    /// sealed meanwhile loses what was prepared behind its end. That is no fault;
+    /// whoever reads looks again, as after a trim.
+    async fn shorter_now(&self, end: u64, error: Error) -> Error {
+        match bound(self.limit, self.inner.len()).await {
+            Ok(len) if len < end => Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "{}: it became shorter while it was read: {error}",
+                    self.path
+                ),
+            ),
+            _ => error.context(&self.path),
+        }
     }
 }
 

@@ -27,7 +27,11 @@ fn stat(pid: i32) -> Option<(char, u64)> {
     let threads: u32 = fields.nth(16)?.parse().ok()?;
     let started = fields.nth(1)?.parse().ok()?;
     // Its first thread may be gone while others still hold its files and ports.
-    let state = if state == 'Z' && threads > 1 { 'D' } else { state };
+    let state = if state == 'Z' && threads > 1 {
+        'D'
+    } else {
+        state
+    };
     Some((state, started))
 }
 

@@ -4,6 +4,7 @@
 
 pub mod faulty;
 pub mod late;
+pub mod prepared;
 pub mod small;
 pub mod work;
 
