@@ -29,7 +29,7 @@ pub(crate) async fn begin(
         .map_err(|e| refused("can't look for the object", &at, &e))?
         .is_some()
     {
-        return Err(taken(&at));
+        return Err(taken("object", &at));
     }
     let inner = Inner {
         shared: shared.clone(),
@@ -47,8 +47,8 @@ pub(crate) async fn begin(
     })))
 }
 
-fn taken(at: &str) -> Error {
-    refusal(ErrorKind::AlreadyExists, at, "the object exists")
+fn taken(what: &str, at: &str) -> Error {
+    refusal(ErrorKind::AlreadyExists, at, &format!("the {what} exists"))
 }
 
 /// The writer of one object; shared with calls that go on after their future
@@ -268,7 +268,7 @@ impl Inner {
             &temporary.file,
             &self.folder,
             &self.name,
-            &self.at,
+            ("object", &self.at),
         )
         .await?;
         self.state = State::Published;
@@ -325,15 +325,15 @@ pub(crate) async fn write_whole(
 }
 
 /// Gives a durable file its name, exclusively, and makes the name durable.
-async fn publish(
+pub(crate) async fn publish(
     shared: &Shared,
     op: &Op,
     file: &File,
     folder: &nfs_fh3,
     name: &str,
-    at: &str,
+    (what, at): (&str, &str),
 ) -> Result<()> {
-    let failed = |e: Fail| fault("can't publish the object", at, &e);
+    let failed = |e: Fail| fault(&format!("can't publish the {what}"), at, &e);
     loop {
         op.begin_anew();
         match shared.nfs.link(op, &file.handle, folder, name).await {
@@ -343,7 +343,7 @@ async fn publish(
                 let Some(there) = there else { continue }; // just deleted
                 let there = shared.nfs.attributes(op, &there).await.map_err(failed)?;
                 if crate::folders::FileId::from(&there) != file.id() {
-                    return Err(taken(at));
+                    return Err(taken(what, at));
                 }
                 // Our own, of an earlier try whose answer was lost.
             }

@@ -4,12 +4,11 @@ use crate::fault::{fault, fenced, refusal, refused};
 use crate::folders::File;
 use crate::log::{Log, NfsLog};
 use crate::names;
+use crate::object::publish;
 use crate::op::{Fail, Op};
 use crate::store::Shared;
 use flushproof_api::{Advice, Error, ErrorKind, Result, StorePath};
-use nfs3_types::nfs3::{
-    createhow3, createverf3, nfs_fh3, nfsstat3, sattr3, set_atime, set_mode3, set_mtime,
-};
+use nfs3_types::nfs3::{nfs_fh3, sattr3, set_mode3};
 use std::sync::Arc;
 
 /// The mode of a log that is written.
@@ -23,17 +22,16 @@ pub(crate) async fn create(shared: &Arc<Shared>, path: &StorePath) -> Result<Nfs
     let op = shared.op();
     let folder = shared.folder_to_write(&op, path).await?;
     refuse_fenced(shared, &op, &folder, path, None).await?;
-    let file = loop {
-        op.begin_anew();
-        let file = make(shared, &op, &folder, path, &at).await?;
-        if op.on_one_connection() {
-            break file;
-        }
-        // The server was restarted in between: was the name lost with its power?
-        if let Some(file) = confirm(shared, &op, &folder, path, &file, &at).await? {
-            break file;
-        }
-    };
+    let temporary = names::temporary()?;
+    shared.in_use.insert(&temporary);
+    let made = make(shared, &op, &folder, path, &temporary, &at).await;
+    if made.is_err()
+        && let Err(e) = shared.remove(&op, &folder, &temporary).await
+    {
+        tracing::warn!(name = temporary, error = ?e, "temporary left to sweep");
+    }
+    shared.in_use.remove(&temporary);
+    let file = made?;
     // Also one that was made since the first look: its maker may not have seen us.
     refuse_fenced(shared, &op, &folder, path, Some(&file)).await?;
     let attributes = shared.nfs.getattr(&op, &file.handle).await;
@@ -46,71 +44,31 @@ pub(crate) async fn create(shared: &Arc<Shared>, path: &StorePath) -> Result<Nfs
     Ok(log)
 }
 
-/// CREATE, SETATTR, COMMIT. The verifier makes a repetition of CREATE harmless;
-/// servers keep it where the times and the mode will be, so these come second.
+/// A file under a name that nobody else has, LINK to the log's name, COMMIT. A
+/// repetition finds its own success by the file's number.
+///
+/// Not by CREATE EXCLUSIVE: nfs-ganesha makes the file first and stores the verifier
+/// afterwards. Killed in between, it answers the same call with "exists" (measured).
 async fn make(
     shared: &Shared,
     op: &Op,
     folder: &nfs_fh3,
     path: &StorePath,
+    temporary: &str,
     at: &str,
 ) -> Result<File> {
     let failed = |e: Fail| fault("can't create the log", at, &e);
-    let verifier = createverf3(names::random()?.to_ne_bytes());
-    let how = createhow3::EXCLUSIVE(verifier);
-    let made = match shared.nfs.create(op, folder, &names::log(path), how).await {
-        Ok(made) => made,
-        Err(e) if e.is(nfsstat3::NFS3ERR_EXIST) => {
-            return Err(refusal(ErrorKind::AlreadyExists, at, "the log exists"));
-        }
-        Err(e) => return Err(failed(e)),
-    };
-    open_for_all(shared, op, &made.handle)
-        .await
-        .map_err(failed)?;
-    let attributes = shared.nfs.getattr(op, &made.handle).await.map_err(failed)?;
-    Ok(File {
-        handle: made.handle,
-        attributes,
-    })
-}
-
-/// Gives a new log its mode, and makes its name durable.
-async fn open_for_all(shared: &Shared, op: &Op, handle: &nfs_fh3) -> Result<(), Fail> {
-    let attributes = sattr3 {
-        mode: set_mode3::Some(OPEN),
-        atime: set_atime::SET_TO_SERVER_TIME,
-        mtime: set_mtime::SET_TO_SERVER_TIME,
-        ..sattr3::default()
-    };
-    shared.nfs.setattr(op, handle, attributes).await?;
-    shared.nfs.commit(op, handle).await
-}
-
-/// Whether the name still leads to the file; made durable once more if so.
-async fn confirm(
-    shared: &Shared,
-    op: &Op,
-    folder: &nfs_fh3,
-    path: &StorePath,
-    file: &File,
-    at: &str,
-) -> Result<Option<File>> {
-    let failed = |e: Fail| fault("can't create the log", at, &e);
+    let made = shared.make_temporary(op, folder, temporary, OPEN).await;
+    // What has no name of the log yet is none.
+    let file = made.map_err(|e| refused("can't create the log", at, &e))?;
+    publish(shared, op, &file, folder, &names::log(path), ("log", at)).await?;
     loop {
         op.begin_anew();
-        let found = shared.find_file(op, folder, &names::log(path)).await;
-        let Some(found) = found.map_err(failed)? else {
-            return Ok(None);
-        };
-        if found.id() != file.id() {
-            return Err(refusal(ErrorKind::AlreadyExists, at, "the log exists"));
-        }
-        open_for_all(shared, op, &found.handle)
-            .await
-            .map_err(failed)?;
+        shared.remove(op, folder, temporary).await.map_err(failed)?;
+        // A name that came back after a power cut would look like a fence.
+        shared.nfs.commit(op, &file.handle).await.map_err(failed)?;
         if op.on_one_connection() {
-            return Ok(Some(found));
+            return Ok(file);
         }
     }
 }
