@@ -198,10 +198,8 @@ impl Writer {
         if let Some(copies) = self.make_up.take() {
             copies::make_up(&self.shared, &self.at, copies);
         }
-        Ok(Flushed {
-            len: self.len,
-            survives: self.shared.survives_now(&self.at).await,
-        })
+        let survives = self.shared.survives_now(&self.at).await;
+        Ok(Flushed::new(self.len, survives))
     }
 
     /// Fails for ever after the first error.

@@ -257,10 +257,7 @@ impl Inner {
         let result = self.write(batch).and_then(|()| self.check_fence());
         self.latch(result)?;
         self.len += batch.len() as u64;
-        Ok(Flushed {
-            len: self.len,
-            survives: self.survives,
-        })
+        Ok(Flushed::new(self.len, self.survives))
     }
 
     /// Fails for ever after the first error.

@@ -408,10 +408,7 @@ impl State {
                 break;
             };
             self.durable = flight.end;
-            let flushed = Flushed {
-                len: flight.end,
-                survives,
-            };
+            let flushed = Flushed::new(flight.end, survives);
             landed.push((flight.answer, Ok(flushed)));
         }
         landed

@@ -46,7 +46,7 @@ fn rank(kind: ListedKind) -> u8 {
     match kind {
         ListedKind::Object => 0,
         ListedKind::Log => 1,
-        ListedKind::Fence => 2,
+        _ => 2,
     }
 }
 
@@ -69,13 +69,8 @@ async fn row(calls: &Calls, found: Found) -> Result<Option<Listed>> {
             None => return Ok(None),
         },
     };
-    Ok(Some(Listed {
-        path,
-        kind,
-        len,
-        modified: found.modified,
-        sealed,
-    }))
+    let row = Listed::new(path, kind, len);
+    Ok(Some(row.with_modified(found.modified).with_sealed(sealed)))
 }
 
 /// Length and whether it is sealed.

@@ -198,10 +198,7 @@ impl Writer {
             return;
         }
         self.durable = end;
-        let _ = answer.send(Ok(Flushed {
-            len: end,
-            survives: self.survives,
-        }));
+        let _ = answer.send(Ok(Flushed::new(end, self.survives)));
     }
 
     /// The one place where an error becomes final.

@@ -95,10 +95,7 @@ struct NullLog(u64);
 impl LogWriter for NullLog {
     fn flush(&mut self, batch: Bytes) -> Flush {
         self.0 += batch.len() as u64;
-        Flush::ready(Ok(Flushed {
-            len: self.0,
-            survives: Survives::NOTHING,
-        }))
+        Flush::ready(Ok(Flushed::new(self.0, Survives::NOTHING)))
     }
     async fn seal(&mut self) -> Result<u64> {
         Ok(self.0)

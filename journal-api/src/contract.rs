@@ -29,6 +29,7 @@ pub const MIN_MAX_BATCH: usize = 8 * 1024 * 1024;
 /// A fault, named by the machine that it hits. On a local disk writer and store
 /// are one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Fault {
     /// The writing process is killed.
     WriterCrash,
@@ -42,7 +43,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults, the mildest first.
-    pub const ALL: [Fault; 4] = [
+    pub const ALL: &'static [Fault] = &[
         Fault::WriterCrash,
         Fault::WriterPower,
         Fault::StoreCrash,
@@ -127,7 +128,8 @@ impl Survives {
 
     /// The faults in the set, the mildest first.
     pub fn faults(self) -> impl Iterator<Item = Fault> {
-        Fault::ALL.into_iter().filter(move |f| self.contains(*f))
+        let all = Fault::ALL.iter().copied();
+        all.filter(move |f| self.contains(*f))
     }
 
     /// Whether everything that `required` asks for is given.

@@ -169,32 +169,19 @@ impl JournalStore for MemoryStore {
         let shared = self.shared();
         let mut rows = Vec::new();
         for (path, (bytes, modified)) in &shared.objects {
-            rows.push(row(
-                path,
-                ListedKind::Object,
-                bytes.len() as u64,
-                *modified,
-                true,
-            ));
+            let len = bytes.len() as u64;
+            rows.push(row(path, ListedKind::Object, len).with_modified(Some(*modified)));
         }
         for (path, log) in &shared.logs {
             let log = lock(log);
-            rows.push(row(
-                path,
-                ListedKind::Log,
-                log.bytes.len() as u64,
-                log.modified,
-                log.sealed,
-            ));
+            let row = row(path, ListedKind::Log, log.bytes.len() as u64);
+            rows.push(
+                row.with_modified(Some(log.modified))
+                    .with_sealed(log.sealed),
+            );
         }
         for (path, len) in &shared.fences {
-            rows.push(row(
-                path,
-                ListedKind::Fence,
-                *len,
-                SystemTime::UNIX_EPOCH,
-                true,
-            ));
+            rows.push(row(path, ListedKind::Fence, *len));
         }
         rows.retain(|r| r.path.is_under(prefix));
         rows.sort_by(|a, b| a.path.cmp(&b.path));
@@ -221,14 +208,8 @@ impl JournalStore for MemoryStore {
     }
 }
 
-fn row(path: &StorePath, kind: ListedKind, len: u64, at: SystemTime, sealed: bool) -> Listed {
-    Listed {
-        path: path.clone(),
-        kind,
-        len,
-        modified: Some(at),
-        sealed,
-    }
+fn row(path: &StorePath, kind: ListedKind, len: u64) -> Listed {
+    Listed::new(path.clone(), kind, len)
 }
 
 struct Rows(std::vec::IntoIter<Listed>);
@@ -276,10 +257,7 @@ impl MemoryLog {
         }
         log.bytes.extend_from_slice(batch);
         log.modified = SystemTime::now();
-        Ok(Flushed {
-            len: log.bytes.len() as u64,
-            survives: self.survives,
-        })
+        Ok(Flushed::new(log.bytes.len() as u64, self.survives))
     }
 }
 

@@ -43,10 +43,7 @@ impl LogWriter for Sink {
             return Flush::ready(Err(Error::new(ErrorKind::Io, "the disk is broken")));
         }
         self.len += batch.len() as u64;
-        Flush::ready(Ok(Flushed {
-            len: self.len,
-            survives: Survives::NOTHING,
-        }))
+        Flush::ready(Ok(Flushed::new(self.len, Survives::NOTHING)))
     }
 
     async fn seal(&mut self) -> Result<u64> {
