@@ -106,6 +106,12 @@ pub(crate) struct HdfsLog {
     at: String,
 }
 
+impl std::fmt::Debug for HdfsLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HdfsLog").field(&self.at).finish()
+    }
+}
+
 impl HdfsLog {
     fn send<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Answer<T> {
         let (answer, result) = oneshot::channel();

@@ -204,6 +204,12 @@ fn zero_filled(
 /// The writer of one log. Shared with a `seal` that goes on after its future was dropped.
 pub(crate) struct LocalLog(Arc<Mutex<Inner>>);
 
+impl std::fmt::Debug for LocalLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalLog").finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     file: Arc<dyn File>,
     folder: Arc<dyn Folder>,

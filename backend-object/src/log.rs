@@ -77,6 +77,12 @@ pub(crate) struct ObjectLog {
     driver: Driver,
 }
 
+impl std::fmt::Debug for ObjectLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectLog").finish_non_exhaustive()
+    }
+}
+
 impl ObjectLog {
     fn ask<T: Send + 'static>(
         &self,

@@ -89,6 +89,7 @@ impl JournalStore for NullStore {
     }
 }
 
+#[derive(Debug)]
 struct NullLog(u64);
 
 #[async_trait]

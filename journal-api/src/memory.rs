@@ -225,6 +225,7 @@ impl futures_core::Stream for Rows {
     }
 }
 
+#[derive(Debug)]
 struct MemoryLog {
     log: Arc<Mutex<Log>>,
     path: StorePath,
@@ -284,6 +285,7 @@ impl LogWriter for MemoryLog {
     }
 }
 
+#[derive(Debug)]
 struct MemoryObject {
     shared: Arc<Mutex<Shared>>,
     path: StorePath,

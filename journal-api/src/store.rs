@@ -390,7 +390,7 @@ pub trait JournalStore: Send + Sync + Debug + 'static {
 
 /// The only writer of one log. Dropping it leaves the log as it is, not sealed.
 #[async_trait]
-pub trait LogWriter: Send {
+pub trait LogWriter: Send + Debug {
     /// Appends `batch` at the end and makes it durable. The write is under way
     /// when this returns, whether the [`Flush`] is polled or not; flushes may
     /// resolve in any order. Length and address of `batch` are multiples of the
@@ -429,7 +429,7 @@ pub trait LogWriter: Send {
 
 /// Writes one object. Dropping it before [`commit`](Self::commit) publishes nothing.
 #[async_trait]
-pub trait ObjectWriter: Send {
+pub trait ObjectWriter: Send + Debug {
     /// Appends bytes; nothing is visible yet.
     ///
     /// # Contract

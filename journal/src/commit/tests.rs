@@ -29,6 +29,12 @@ struct Sink {
     len: u64,
 }
 
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sink").finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
 impl LogWriter for Sink {
     fn flush(&mut self, batch: Bytes) -> Flush {
