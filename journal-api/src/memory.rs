@@ -71,6 +71,7 @@ fn contract() -> FlushContract {
         flush_call: FlushCall::Blocking,
         max_inflight: 1,
         block: 1,
+        durable_deletes: true,
         max_batch: MIN_MAX_BATCH,
         max_log: 1 << 40,
         torn_unit: 1,

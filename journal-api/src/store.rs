@@ -321,7 +321,8 @@ pub trait JournalStore: Send + Sync + Debug + 'static {
     /// Removes an object or a log. A log's fence stays.
     ///
     /// # Contract
-    /// FC-7; idempotent: a missing name is Ok. Never reads as a shorter one.
+    /// FC-7, with the contract's `durable_deletes`; idempotent: a missing name is Ok.
+    /// Never reads as a shorter one.
     /// # Errors
     /// `PermissionDenied`, `Io`.
     /// # Cancel safety
