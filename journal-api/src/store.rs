@@ -4,7 +4,13 @@
 //! [contract](crate::contract#clauses) it keeps, its errors, what dropping its
 //! future means, and an example. All futures may be dropped at any point
 //! (FC-10); "finishes alone" below means that work already handed to the
-//! storage is not undone.
+//! storage is not undone. Under Errors stands what a call fails with beside what
+//! every one may: `TimedOut`, `Unreachable`, `Io`, and `Closed` after
+//! [`JournalStore::close`]. A store that was opened with [`Mode::ReadOnly`] refuses
+//! what would write with `PermissionDenied`.
+//!
+//! None of the traits is sealed, and methods may be added with a default. A store
+//! around another one must then pass the new method on by hand.
 
 use crate::{BoxStream, Flush, FlushContract, Options, Result, StorePath, StoreUri};
 use async_trait::async_trait;
