@@ -304,7 +304,7 @@ impl Inner {
         };
         let known = lock(row).clone();
         let fresh = match known {
-            None => Row::list(&self.calls, folder).await?,
+            None => self.first_look(folder, *id).await?,
             Some(known) if known.ended => known,
             Some(known) => self.advance(folder, *id, known).await?,
         };
@@ -319,6 +319,16 @@ impl Inner {
             *row = Some(fresh.clone());
         }
         Ok(row.clone().unwrap_or(fresh))
+    }
+
+    async fn first_look(&self, folder: &str, id: Id) -> Result<Row> {
+        let row = Row::list(&self.calls, folder).await?;
+        match (row.gone, row.ended) {
+            (true, _) => Err(self.gone()),
+            (_, true) => Ok(row),
+            // What a listing lags behind is found one by one.
+            _ => self.advance(folder, id, row).await,
+        }
     }
 
     /// Looks for what came behind a known row: one object, then more at a time.
