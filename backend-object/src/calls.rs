@@ -177,7 +177,7 @@ impl Calls {
         };
         let found = match self.again(0, begin).await {
             // Shorter than a head: somebody else's.
-            Err(f) if matches!(f.kind(), Some(k) if short(k)) => {
+            Err(f) if !f.passes() && f.kind().is_some_and(short) => {
                 return Ok(self.get(key).await?.map(|bytes| Head::decode(&bytes)));
             }
             found => found,

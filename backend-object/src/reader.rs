@@ -42,14 +42,18 @@ pub(crate) async fn open(shared: &Shared, path: &StorePath) -> Result<ObjectRead
             return Err(refusal(ErrorKind::NotFound, &calls.at(&object), text));
         }
     };
+    let inner = Inner {
+        calls: calls.clone(),
+        key: object,
+        body,
+        kept: Mutex::default(),
+    };
+    if let Body::Log { .. } = &inner.body {
+        inner.look().await?; // a marker alone is no log: it may have come too late
+    }
     Ok(ObjectReader {
         driver: shared.driver.clone(),
-        inner: Arc::new(Inner {
-            calls: calls.clone(),
-            key: object,
-            body,
-            kept: Mutex::default(),
-        }),
+        inner: Arc::new(inner),
     })
 }
 

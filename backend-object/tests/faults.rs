@@ -1,410 +1,158 @@
-//! What networks and gateways do to single requests: on the way to a real server
-//! each fault is done to one of them. Acknowledged means stored; nobody is told
-//! that another's bytes are its own; out of time means unknown.
+//! Servers killed, stopped and restarted under a store. Each test has a bed of
+//! its own. Azurite is not killed: it saves its list of blobs now and then only.
 
 #![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
 mod common;
 
-use common::proxy::{Fault, Proxy, Seen};
 use common::*;
-use flushproof_api::bytes::Bytes;
 use flushproof_api::*;
-use flushproof_backend_object::ObjectStore;
-use flushproof_testbed::Bed;
+use flushproof_testbed::azure::Azure;
+use flushproof_testbed::s3::S3;
+use flushproof_testbed::{Bed, Server};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::block_in_place;
 
-on_each_server! {
-    fc_1_each_fault_on_a_flush_loses_and_doubles_nothing,
-    fc_5_each_fault_on_an_object_publishes_it_once,
-    fc_5_who_lost_the_race_is_told_so_after_any_fault,
-    fc_9_each_fault_on_a_fence_or_a_seal_is_survived,
-    fc_9_a_lost_answer_and_a_fence_are_told_apart,
-    fc_9_late_requests_of_a_fenced_writer_change_nothing,
-    fc_7_a_marker_that_comes_late_brings_no_log_back,
-    fc_12_out_of_time_is_unknown_and_final,
-}
-
-/// Done to the first try; the second passes.
-const ONCE: [Fault; 6] = [
-    Fault::Delay(Duration::from_millis(150)),
-    Fault::Reset,
-    Fault::SlowDown,
-    Fault::FailAfter,
-    Fault::Lose,
-    Fault::Twice,
-];
-
-/// A store of its own on the other side of the proxy.
-async fn through(proxy: &Proxy, bed: &Bed, uri: &StoreUri, timeout: &str) -> ObjectStore {
-    let options = proxy.options(bed).with("timeout", timeout);
-    let options = options.with("request_timeout", "500ms");
-    let store = ObjectStore::open(uri, &options, Mode::ReadWrite).await;
-    store.unwrap()
-}
-
-/// Flushes of different lengths, four at a time; all must be acknowledged.
-async fn flush_all(log: &mut dyn LogWriter, count: u64) -> Vec<u8> {
+/// Flushes four at a time until told to stop or the first error; says what was
+/// acknowledged. Each batch is full of its number.
+async fn append(
+    mut log: Box<dyn LogWriter>,
+    acks: tokio::sync::watch::Sender<u64>,
+    stop: Arc<std::sync::atomic::AtomicBool>,
+) -> (u64, Option<Error>) {
     let mut under_way = FuturesOrdered::new();
-    let (mut given, mut durable) = (Vec::new(), 0);
-    for n in 0..count {
-        let bytes = batch(100 + n as usize, n as u8 + 1);
-        given.extend_from_slice(&bytes);
-        under_way.push_back(log.flush(bytes));
-        if under_way.len() == 4 {
-            durable = under_way.next().await.unwrap().unwrap().len;
+    let mut next = 0u64;
+    loop {
+        while under_way.len() < 4 && !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            under_way.push_back(log.flush(batch(64, next as u8)));
+            next += 1;
         }
-    }
-    while let Some(flushed) = under_way.next().await {
-        durable = flushed.unwrap().len;
-    }
-    assert_eq!(durable, given.len() as u64);
-    given
-}
-
-async fn fc_1_each_fault_on_a_flush_loses_and_doubles_nothing(bed: &Bed) {
-    let uri = fresh(bed);
-    let proxy = Proxy::before(bed).await;
-    let store = through(&proxy, bed, &uri, "10s").await;
-    let direct = open(bed, &uri).await;
-    for (n, fault) in ONCE.into_iter().enumerate() {
-        // One of them, or each.
-        for (which, each) in [("one", false), ("each", true)] {
-            let name = format!("log/{n}-{which}");
-            proxy.on(move |seen: &Seen| {
-                let hit = if each {
-                    (0..12).any(|s| seen.is_flush(s))
-                } else {
-                    seen.is_flush(5)
-                };
-                if hit && seen.before == 0 {
-                    fault
-                } else {
-                    Fault::Pass
-                }
-            });
-            let mut log = create_log(&store, &name).await.unwrap();
-            proxy.seen();
-            let given = flush_all(log.as_mut(), 12).await;
-            let tried = proxy.seen().iter().filter(|s| s.is_flush(5)).count();
-            let again = !matches!(fault, Fault::Delay(_) | Fault::Twice);
-            assert_eq!(tried, 1 + usize::from(again), "{fault:?}");
-            assert!(read_all(&direct, &path(&name)).await == given, "{fault:?}");
-            let len = direct.fence_log(&path(&name)).await.unwrap();
-            assert_eq!(len, given.len() as u64);
-            assert_eq!(kind(log.flush(batch(1, 1)).await), ErrorKind::Fenced);
-        }
-    }
-}
-
-async fn fc_5_each_fault_on_an_object_publishes_it_once(bed: &Bed) {
-    let uri = fresh(bed);
-    let proxy = Proxy::before(bed).await;
-    let store = through(&proxy, bed, &uri, "10s").await;
-    let direct = open(bed, &uri).await;
-    for (n, fault) in ONCE.into_iter().enumerate() {
-        // A small one; a piece, the key that says "ready", and the name of a large one.
-        for (what, len) in [
-            ("name", 10),
-            ("piece", 100_000),
-            ("ready", 100_000),
-            ("name", 100_000),
-        ] {
-            let name = format!("checkpoint/{n}-{what}-{len}");
-            let end = name.clone();
-            proxy.on(move |seen: &Seen| {
-                let hit = match what {
-                    "name" => seen.is_put(&end),
-                    "piece" => seen.path.contains("/o.") && seen.is_put("/00000000000000000000"),
-                    _ => seen.is_put("/end"),
-                };
-                if hit && seen.before == 0 {
-                    fault
-                } else {
-                    Fault::Pass
-                }
-            });
-            proxy.seen();
-            let stored = put(&store, &name, batch(len, n as u8)).await;
-            assert_eq!(stored.unwrap(), len as u64, "{fault:?} {what}");
-            let bytes = read_all(&direct, &path(&name)).await;
-            assert!(bytes == batch(len, n as u8), "{fault:?} {what}");
-        }
-    }
-    assert_eq!(names(&direct).await.len(), 24);
-}
-
-async fn fc_5_who_lost_the_race_is_told_so_after_any_fault(bed: &Bed) {
-    let uri = fresh(bed);
-    let proxy = Proxy::before(bed).await;
-    let store = through(&proxy, bed, &uri, "10s").await;
-    let direct = open(bed, &uri).await;
-    // The first try fails or is late, and meanwhile another has published.
-    for fault in [Fault::Reset, Fault::SlowDown, Fault::Hold] {
-        let name = format!("epoch/{}", format!("{fault:?}").to_lowercase());
-        let end = name.clone();
-        let (first, mut tried) = tokio::sync::watch::channel(false);
-        let (published, other) = std::sync::mpsc::channel();
-        proxy.on(move |seen: &Seen| match seen.is_put(&end) {
-            true if seen.before == 0 => {
-                first.send_replace(true);
-                fault
-            }
-            true => {
-                // Not before the other's is there.
-                tokio::task::block_in_place(|| other.recv().unwrap());
-                Fault::Pass
-            }
-            false => Fault::Pass,
-        });
-        proxy.seen();
-        let name = &name;
-        let (ours, theirs) = tokio::join!(put(&store, name, &b"ours"[..]), async {
-            tried.wait_for(|tried| *tried).await.unwrap();
-            let theirs = put(&direct, name, &b"theirs"[..]).await;
-            published.send(()).unwrap();
-            theirs
-        });
-        assert_eq!(theirs.unwrap(), 6);
-        assert_eq!(kind(ours), ErrorKind::AlreadyExists, "{fault:?}");
-        if fault == Fault::Hold {
-            let refused = proxy.release().await;
-            assert!(
-                refused.iter().all(|s| *s == 412 || *s == 409),
-                "{refused:?}"
-            );
-        }
-        assert_eq!(read_all(&direct, &path(name)).await, "theirs");
-    }
-}
-
-async fn fc_9_each_fault_on_a_fence_or_a_seal_is_survived(bed: &Bed) {
-    let uri = fresh(bed);
-    let proxy = Proxy::before(bed).await;
-    let store = through(&proxy, bed, &uri, "10s").await;
-    let direct = open(bed, &uri).await;
-    for (n, fault) in ONCE.into_iter().enumerate() {
-        let once = move |seen: &Seen| {
-            // The end of a row, a fence's name, a marker.
-            let hit = seen.is_flush(2) || seen.path.contains(".fence-") || seen.is_put(".log");
-            let put = seen.method == hyper::Method::PUT;
-            if hit && put && seen.before == 0 {
-                fault
-            } else {
-                Fault::Pass
-            }
+        match under_way.next().await {
+            Some(Ok(flushed)) => acks.send_replace(flushed.len),
+            Some(Err(e)) => return (*acks.borrow(), Some(e)),
+            None => return (*acks.borrow(), None),
         };
-        proxy.seen();
-        proxy.on(once);
-        let name = format!("log/{n}-sealed");
-        let mut log = create_log(&store, &name).await.unwrap();
-        log.flush(batch(10, 1)).await.unwrap();
-        log.flush(batch(10, 1)).await.unwrap();
-        assert_eq!(log.seal().await.unwrap(), 20, "{fault:?}");
-        let row = listed(&direct).await.pop().unwrap();
-        assert_eq!((row.len, row.sealed), (20, true), "{fault:?}");
-        let name = format!("log/{n}-used");
-        let mut old = create_log(&direct, &name).await.unwrap();
-        old.flush(batch(10, 1)).await.unwrap();
-        old.flush(batch(10, 1)).await.unwrap();
-        assert_eq!(
-            store.fence_log(&path(&name)).await.unwrap(),
-            20,
-            "{fault:?}"
-        );
-        assert_eq!(kind(old.flush(batch(1, 1)).await), ErrorKind::Fenced);
-        assert_eq!(read_all(&direct, &path(&name)).await, batch(20, 1));
-        for at in [format!("log/{n}-sealed"), name] {
-            store.delete(&path(&at)).await.unwrap();
-        }
-    }
-    let rows = listed(&direct).await;
-    assert!(rows.iter().all(|r| r.kind == ListedKind::Fence), "{rows:?}");
-    assert_eq!(rows.len(), ONCE.len());
-}
-
-async fn fc_9_a_lost_answer_and_a_fence_are_told_apart(bed: &Bed) {
-    let uri = fresh(bed);
-    let proxy = Proxy::before(bed).await;
-    let store = through(&proxy, bed, &uri, "10s").await;
-    let direct = open(bed, &uri).await;
-    // The first try arrives or not; then the log is fenced, then it is tried again.
-    for (fault, stored) in [
-        (Fault::Lose, true),
-        (Fault::FailAfter, true),
-        (Fault::Reset, false),
-        (Fault::SlowDown, false),
-    ] {
-        let name = format!("log/{}", format!("{fault:?}").to_lowercase());
-        let (first, mut tried) = tokio::sync::watch::channel(false);
-        let (done, fenced) = std::sync::mpsc::channel();
-        proxy.on(move |seen: &Seen| match seen.is_flush(1) {
-            true if seen.before == 0 => {
-                first.send_replace(true);
-                fault
-            }
-            true => {
-                tokio::task::block_in_place(|| fenced.recv().unwrap());
-                Fault::Pass
-            }
-            false => Fault::Pass,
-        });
-        let mut log = create_log(&store, &name).await.unwrap();
-        log.flush(batch(10, 1)).await.unwrap();
-        let flush = log.flush(batch(10, 2));
-        let (flushed, len) = tokio::join!(flush, async {
-            tried.wait_for(|tried| *tried).await.unwrap();
-            if stored {
-                // The server may still be at it.
-                while read_all(&direct, &path(&name)).await.len() < 20 {}
-            }
-            let len = direct.fence_log(&path(&name)).await.unwrap();
-            done.send(()).unwrap();
-            len
-        });
-        let bytes = read_all(&direct, &path(&name)).await;
-        assert_eq!(bytes.len() as u64, len);
-        match stored {
-            true => assert_eq!((flushed.unwrap().len, len), (20, 20), "{fault:?}"),
-            false => assert_eq!((kind(flushed), len), (ErrorKind::Fenced, 10), "{fault:?}"),
-        }
-        assert_eq!(kind(log.flush(batch(1, 1)).await), ErrorKind::Fenced);
     }
 }
 
-async fn fc_9_late_requests_of_a_fenced_writer_change_nothing(bed: &Bed) {
-    let uri = fresh(bed);
-    let proxy = Proxy::before(bed).await;
-    let store = through(&proxy, bed, &uri, "1s").await;
-    let direct = open(bed, &uri).await;
+async fn check(store: &dyn JournalStore, at: &StorePath, acknowledged: u64) {
+    let bytes = read_all(store, at).await;
+    assert!(bytes.len() as u64 >= acknowledged, "acknowledged and lost");
+    for (n, bytes) in bytes.chunks(64).enumerate() {
+        assert!(bytes.iter().all(|b| *b == n as u8), "batch {n}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn fc_1_acknowledged_flushes_survive_kill_9_under_load() {
+    let bed = block_in_place(|| Bed::start(&S3)).unwrap();
+    let uri = fresh(&bed);
+    let store = open(&bed, &uri).await;
     let at = path("log/1-0");
-    // Slot 2 is where the fence comes; slots 3 and 4 arrive behind it.
-    proxy.on(|seen: &Seen| match (2..6).any(|slot| seen.is_flush(slot)) {
-        true => Fault::Hold,
-        false => Fault::Pass,
-    });
-    let mut log = create_log(&store, "log/1-0").await.unwrap();
-    let flushes: Vec<_> = (0..5).map(|n| log.flush(batch(10, n))).collect();
-    let mut results = Vec::new();
-    for flush in flushes {
-        results.push(flush.await);
+    let log = create_log(&store, "log/1-0").await.unwrap();
+    let (acks, mut seen) = tokio::sync::watch::channel(0);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let task = tokio::spawn(append(log, acks, stop.clone()));
+    for _ in 0..2 {
+        let now = *seen.borrow();
+        seen.wait_for(|acked| *acked > now + 64 * 64).await.unwrap();
+        let weed = bed.process("weed");
+        block_in_place(|| weed.kill()).unwrap();
+        let at_kill = *seen.borrow();
+        block_in_place(|| weed.start()).unwrap();
+        let up = Instant::now();
+        seen.wait_for(|acked| *acked > at_kill + 4 * 64)
+            .await
+            .unwrap();
+        let took = up.elapsed();
+        println!("appends went on {took:?} after the restart");
+        assert!(took < Duration::from_secs(3), "{took:?}");
     }
-    for (n, result) in results.into_iter().enumerate() {
-        match n {
-            0 | 1 => assert_eq!(result.unwrap().len, 10 * (n as u64 + 1)),
-            _ => assert_eq!(error(result).outcome(), Outcome::Unknown, "{n}"),
-        }
-    }
-    assert_eq!(direct.fence_log(&at).await.unwrap(), 20);
-    let statuses = proxy.release().await;
-    assert!(
-        statuses.iter().any(|s| *s == 201 || *s == 200),
-        "{statuses:?}"
-    );
-    let whole = [batch(10, 0), batch(10, 1)].concat();
-    assert!(read_all(&direct, &at).await == whole);
-    assert_eq!(direct.fence_log(&at).await.unwrap(), 20);
-    assert_eq!(names(&direct).await, ["log/1-0 Log 20", "log/1-0 Fence 20"]);
-    assert_eq!(kind(log.seal().await), ErrorKind::Poisoned);
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (acknowledged, e) = task.await.unwrap();
+    assert!(e.is_none(), "{e:?}");
+    let other = open(&bed, &uri).await;
+    assert_eq!(other.fence_log(&at).await.unwrap(), acknowledged);
+    check(&other, &at, acknowledged).await;
 }
 
-async fn fc_7_a_marker_that_comes_late_brings_no_log_back(bed: &Bed) {
-    let uri = fresh(bed);
-    let proxy = Proxy::before(bed).await;
-    let store = through(&proxy, bed, &uri, "10s").await;
-    let direct = open(bed, &uri).await;
-    // Each first try is late: of the marker, of two flushes, of the fence.
-    proxy.on(|seen: &Seen| {
-        let hit = seen.is_put(".log") || (0..3).any(|slot| seen.is_flush(slot));
-        if hit && seen.before == 0 {
-            Fault::Hold
-        } else {
-            Fault::Pass
-        }
-    });
-    for (name, fenced) in [("log/1-0", true), ("log/1-1", false)] {
-        let mut log = create_log(&store, name).await.unwrap();
-        log.flush(batch(10, 1)).await.unwrap();
-        log.flush(batch(10, 1)).await.unwrap();
-        if fenced {
-            assert_eq!(store.fence_log(&path(name)).await.unwrap(), 20);
-        }
-        direct.delete(&path(name)).await.unwrap();
-    }
-    assert_eq!(names(&direct).await, ["log/1-0 Fence 20"]);
-    let statuses = proxy.release().await;
-    let done = statuses.iter().filter(|s| **s < 300).count();
-    assert!(done >= 4, "markers and flushes came back: {statuses:?}");
-    assert_eq!(names(&direct).await, ["log/1-0 Fence 20"]);
-    for name in ["log/1-0", "log/1-1"] {
-        assert_eq!(
-            kind(direct.open(&path(name), Source::Medium).await.map(|_| ())),
-            ErrorKind::NotFound,
-            "{name}"
-        );
-    }
-    assert_eq!(direct.fence_log(&path("log/1-0")).await.unwrap(), 20);
-    assert_eq!(
-        kind(direct.fence_log(&path("log/1-1")).await),
-        ErrorKind::NotFound
-    );
-    assert!(direct.sweep(Duration::ZERO).await.unwrap() >= 4);
-    let left = raw::keys(&raw::raw(bed, &uri)).await;
-    assert!(!left.iter().any(|key| key.ends_with(".log")), "{left:?}");
-    // The fence of the one, the marks of both.
-    assert_eq!(
-        left.iter().filter(|key| key.contains("/l.")).count(),
-        3,
-        "{left:?}"
-    );
+/// What the first error of a call is, and how long it took.
+async fn hung<T>(call: impl Future<Output = Result<T>>) -> (Error, Duration) {
+    let began = Instant::now();
+    (error(call.await), began.elapsed())
 }
 
-async fn fc_12_out_of_time_is_unknown_and_final(bed: &Bed) {
-    let uri = fresh(bed);
-    let proxy = Proxy::before(bed).await;
-    let store = through(&proxy, bed, &uri, "1s").await;
-    for (n, fault) in [
-        Fault::Reset,
-        Fault::SlowDown,
-        Fault::FailAfter,
-        Fault::Lose,
-        Fault::Hold,
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        proxy.on(move |seen: &Seen| match seen.is_flush(1) {
-            true => fault,
-            false => Fault::Pass,
-        });
-        let mut log = create_log(&store, &format!("log/{n}")).await.unwrap();
-        let first = log.flush(batch(10, 1));
-        let second = log.flush(batch(10, 2));
-        let third = log.flush(Bytes::from_static(b"behind"));
-        let began = Instant::now();
-        assert_eq!(first.await.unwrap().len, 10);
-        let second = second.await;
-        // A lost answer is found out by the second try.
-        if matches!(fault, Fault::FailAfter | Fault::Lose) {
-            assert_eq!(second.unwrap().len, 20, "{fault:?}");
-            assert_eq!(third.await.unwrap().len, 26, "{fault:?}");
-            continue;
-        }
-        let e = error(second);
-        let right = [ErrorKind::TimedOut, ErrorKind::Unreachable];
-        assert!(right.contains(&e.kind()), "{fault:?}: {e}");
-        assert_eq!(e.outcome(), Outcome::Unknown, "{fault:?}: {e}");
-        assert!(began.elapsed() < Duration::from_secs(3), "{fault:?}");
-        let behind = error(third.await);
-        assert_eq!(behind.outcome(), Outcome::Unknown, "{fault:?}: {behind}");
-        proxy.pass();
-        for _ in 0..2 {
-            assert_eq!(kind(log.flush(batch(1, 1)).await), ErrorKind::Poisoned);
-        }
-        assert_eq!(kind(log.seal().await), ErrorKind::Poisoned);
-        let len = store.fence_log(&path(&format!("log/{n}"))).await.unwrap();
-        assert!(len >= 10, "{fault:?}");
+async fn fc_12_a_hung_server(server: &'static dyn Server) {
+    let bed = block_in_place(|| Bed::start(server)).unwrap();
+    let uri = fresh(&bed);
+    let patience = [("timeout", "4s"), ("request_timeout", "2s")];
+    let store = open_with(&bed, &uri, &patience).await;
+    let at = path("log/1-0");
+    let log = create_log(&store, "log/1-0").await.unwrap();
+    put(&store, "object", &b"x"[..]).await.unwrap();
+    let reader = store.open(&at, Source::Medium).await.unwrap();
+    let (acks, mut seen) = tokio::sync::watch::channel(0);
+    let task = tokio::spawn(append(log, acks, Arc::default()));
+    seen.wait_for(|acked| *acked > 1000).await.unwrap();
+    let process = bed.process(bed.processes()[0]);
+    block_in_place(|| process.stop()).unwrap();
+    let began = Instant::now();
+    // Every call, all at the same time.
+    let objects = path("object");
+    let other = path("log/1-1");
+    let again = try_open(&bed, &uri, &patience, Mode::ReadWrite);
+    let (flush, reading, opening, fence, listing, creating, committing, deleting) = tokio::join!(
+        async { (task.await.unwrap(), began.elapsed()) },
+        hung(reader.len()),
+        hung(again),
+        hung(store.fence_log(&at)),
+        hung(async {
+            let root = StorePath::root();
+            store.list(&root).next().await.unwrap()
+        }),
+        hung(store.create_log(&other, LogOptions::default())),
+        hung(put(&store, "object-2", &b"x"[..])),
+        hung(store.delete(&objects)),
+    );
+    let ((acknowledged, e), took) = flush;
+    let flush = (e.unwrap(), took);
+    for (what, (e, took)) in [
+        ("flush", flush),
+        ("read", reading),
+        ("open", opening),
+        ("fence", fence),
+        ("list", listing),
+        ("create", creating),
+        ("commit", committing),
+        ("delete", deleting),
+    ] {
+        assert_eq!(e.kind(), ErrorKind::TimedOut, "{what}: {e}");
+        assert_eq!(e.outcome(), Outcome::Unknown, "{what}: {e}");
+        assert!(e.to_string().contains("reachable"), "{what}: {e}");
+        // And one request more, to read back who has a key.
+        assert!(took < Duration::from_secs(4 + 2 + 1), "{what}: {took:?}");
     }
+    block_in_place(|| process.cont()).unwrap();
+    // The same store goes on at once, with the next log.
+    let up = Instant::now();
+    let mut log = create_log(&store, "log/2-0").await.unwrap();
+    log.flush(batch(64, 1)).await.unwrap();
+    println!("appends went on {:?} after the server woke", up.elapsed());
+    assert!(up.elapsed() < Duration::from_secs(3), "{:?}", up.elapsed());
+    let len = store.fence_log(&at).await.unwrap();
+    assert!(len >= acknowledged);
+    check(&store, &at, acknowledged).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn fc_12_a_hung_seaweedfs_is_an_error_in_time() {
+    fc_12_a_hung_server(&S3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn fc_12_a_hung_azurite_is_an_error_in_time() {
+    fc_12_a_hung_server(&Azure).await;
 }

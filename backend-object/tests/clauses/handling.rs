@@ -16,6 +16,7 @@ on_each_server! {
     read_only_writes_nothing_at_all,
     sweep_removes_old_leftovers_only,
     a_closed_store_says_so_and_its_writers_go_on,
+    the_bare_put_of_the_benches_is_conditional,
 }
 
 async fn fc_6_a_list_is_sorted_and_ignores_strays(bed: &Bed) {
@@ -313,4 +314,25 @@ async fn a_closed_store_says_so_and_its_writers_go_on(bed: &Bed) {
     log.flush(batch(1, 1)).await.unwrap();
     drop(store);
     assert_eq!(log.flush(batch(1, 1)).await.unwrap().len, 2);
+}
+
+async fn the_bare_put_of_the_benches_is_conditional(bed: &Bed) {
+    let uri = fresh(bed);
+    let mut bare = flushproof_backend_object::Bare::new(&uri, &options(bed)).unwrap();
+    // Any runtime.
+    for len in [0, 512, 100_000] {
+        bare.put(len).await.unwrap();
+    }
+    let raw = raw::raw(bed, &uri);
+    let keys = raw::keys(&raw).await;
+    assert_eq!(keys.len(), 3);
+    assert_eq!(raw.stat(&keys[1]).await.unwrap().content_length(), 512 + 64);
+    // A taken key is no Ok.
+    let next = keys[2].replace("00002", "00003");
+    raw.write(&next, "taken").await.unwrap();
+    assert!(
+        error(bare.put(1).await)
+            .to_string()
+            .contains("a bare PUT failed")
+    );
 }
