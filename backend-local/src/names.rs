@@ -79,7 +79,15 @@ mod tests {
 
     #[test]
     fn own_names_are_not_listed_and_listed_names_are_not_swept() {
-        for name in [&temporary(), &spare(), LOCK, "notes.txt", ".log", ".hidden", ".gz"] {
+        for name in [
+            &temporary(),
+            &spare(),
+            LOCK,
+            "notes.txt",
+            ".log",
+            ".hidden",
+            ".gz",
+        ] {
             let listed = parse(name).filter(|(c, _)| !c.is_empty());
             assert_eq!(listed, None, "{name}");
         }

@@ -10,10 +10,12 @@
 //! | [`crew`] | appenders that work a block when told to |
 //! | [`null`] | the store that costs nothing |
 //! | [`stores`] | appends over a network, beside the bare call of each storage |
+//! | [`beds`] | those storages on real servers of this machine |
 //! | [`row`], [`stats`] | what was measured, and how sure it is |
 #![warn(missing_docs)]
 
 pub mod append;
+pub mod beds;
 pub mod crew;
 pub mod null;
 pub mod replay;

@@ -3,13 +3,14 @@
 use flushproof_backend_local::Method;
 use flushproof_bench::replay::{self, Filled};
 use flushproof_bench::row::Row;
-use flushproof_bench::{Result, append, crew::Plan, runtime};
+use flushproof_bench::{Result, append, beds, crew::Plan, runtime, stores};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use tokio::runtime::Runtime;
 
 const HELP: &str = "\
 usage: flushproof-bench [--quick] [--json FILE] [--dir DIR] [--method METHOD] [--only TEXT]
+       flushproof-bench --stores LIST [--quick | --blocks N] [--json FILE]
 
   --quick      at most 3 minutes: 200 alternated blocks of each, else 600
   --json FILE  also write the rows there
@@ -17,7 +18,12 @@ usage: flushproof-bench [--quick] [--json FILE] [--dir DIR] [--method METHOD] [-
   --method METHOD
                how both write: direct, dsync, fdatasync; default: each by its own probe
   --only TEXT  only benches whose name contains it, such as append-local-64-256,
-               append-null, replay-1024, memory";
+               append-null, replay-1024, memory
+  --stores LIST
+               instead of all that: appends on real servers beside the bare call of each,
+               in 60 blocks (--quick: 5); all, or some of hdfs,nfs,s3,azure. Their
+               servers come from: cargo xtask servers install
+  --blocks N   that many blocks";
 
 /// What the command line says.
 struct Args {
@@ -26,6 +32,9 @@ struct Args {
     dir: PathBuf,
     method: Option<Method>,
     only: String,
+    /// The storages on servers, instead of the rest.
+    stores: Vec<String>,
+    blocks: Option<usize>,
     /// For a process of its own, whose memory is measured: replay this place.
     replay: Option<(PathBuf, usize)>,
 }
@@ -37,6 +46,8 @@ fn args() -> std::result::Result<Args, String> {
         dir: PathBuf::from("target/bench"),
         method: None,
         only: String::new(),
+        stores: Vec::new(),
+        blocks: None,
         replay: None,
     };
     let mut given = std::env::args().skip(1);
@@ -52,6 +63,11 @@ fn args() -> std::result::Result<Args, String> {
                 args.method = Some(known.ok_or(format!("unknown method {text}"))?);
             }
             "--only" => args.only = value()?,
+            "--stores" => args.stores = chosen(&value()?),
+            "--blocks" => {
+                let blocks = value()?.parse();
+                args.blocks = Some(blocks.map_err(|e| format!("--blocks: {e}"))?);
+            }
             "--replay" => {
                 let place = PathBuf::from(value()?);
                 let entries = value()?.parse();
@@ -63,6 +79,14 @@ fn args() -> std::result::Result<Args, String> {
         }
     }
     Ok(args)
+}
+
+/// The storages of a list.
+fn chosen(list: &str) -> Vec<String> {
+    match list {
+        "all" => beds::names().into_iter().map(str::to_owned).collect(),
+        list => list.split(',').map(str::to_owned).collect(),
+    }
 }
 
 fn main() -> ExitCode {
@@ -109,8 +133,18 @@ fn run(args: &Args) -> Result<()> {
         rows: Vec::new(),
     };
     println!("{}", Row::head());
-    appends(&mut table, &runtime)?;
-    replays(&mut table, &runtime)?;
+    if args.stores.is_empty() {
+        appends(&mut table, &runtime)?;
+        replays(&mut table, &runtime)?;
+    }
+    for name in &args.stores {
+        let blocks = args.blocks.unwrap_or(if args.quick { 5 } else { 60 });
+        table.add(name, || {
+            // The bed goes when the rows are there.
+            let (store, _bed) = beds::start(&runtime, name)?;
+            stores::store(&runtime, store, blocks)
+        })?;
+    }
     if let Some(file) = &args.json {
         let rows: Vec<_> = table.rows.iter().map(Row::json).collect();
         std::fs::write(file, serde_json::to_vec_pretty(&rows)?)?;
@@ -119,7 +153,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 fn blocks(args: &Args) -> usize {
-    if args.quick { 200 } else { 600 }
+    args.blocks.unwrap_or(if args.quick { 200 } else { 600 })
 }
 
 fn appends(table: &mut Table<'_>, runtime: &Runtime) -> Result<()> {

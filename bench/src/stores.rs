@@ -2,29 +2,35 @@
 //! of each: one writer's latency, and what 64 tasks get of one writer's rate.
 //! All three take turns, so that a noisy minute hits them alike.
 
-use crate::crew::{Crew, Plan};
+use crate::crew::{Block, Crew, Plan};
 use crate::row::Row;
-use crate::{Failure, Result, stats};
-use flushproof::Config;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Instant;
+use crate::{Result, stats};
+use async_trait::async_trait;
+use flushproof::{Config, Journal};
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// The bare call of a storage, for one piece of bytes: durable when it returns.
-pub type Bare = Box<dyn FnMut() -> Call + Send>;
-
-/// One bare call under way.
-pub type Call = Pin<Box<dyn Future<Output = std::result::Result<(), Failure>> + Send>>;
-
-/// How many calls or appends are one block.
+/// How many calls or appends of one task are one block.
 const EACH: usize = 16;
 
 /// Blocks that warm up and are not counted.
-const WARM_UP: usize = 3;
+const WARM_UP: usize = 5;
 
-/// The length of an entry.
+/// How many tasks are beside the one.
+const MANY: usize = 64;
+
+/// The length of an entry, and of what a bare call writes.
 pub const ENTRY: usize = 256;
+
+/// The bare call of a storage, with [`ENTRY`] bytes.
+#[async_trait]
+pub trait Bare: Send {
+    /// Once more; its bytes are durable when it returns.
+    ///
+    /// # Errors
+    /// What the storage says.
+    async fn call(&mut self) -> Result<()>;
+}
 
 /// A storage to be measured.
 pub struct Store {
@@ -33,7 +39,7 @@ pub struct Store {
     /// An empty place on it.
     pub config: Config,
     /// Its bare call.
-    pub bare: Bare,
+    pub bare: Box<dyn Bare>,
     /// What the bare call is, in words.
     pub call: &'static str,
 }
@@ -44,57 +50,74 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Measures one storage.
+/// Measures one storage: a row for the latency of one writer beside the bare
+/// call, and one for the rate of 64 tasks beside that of one.
 ///
 /// # Errors
 /// The storage's.
-pub fn store(runtime: &Runtime, mut store: Store, blocks: usize) -> Result<Vec<Row>> {
+pub fn store(runtime: &Runtime, store: Store, blocks: usize) -> Result<Vec<Row>> {
     let journal = runtime.block_on(crate::open(&store.config))?;
-    let plan = |tasks, each| Plan {
-        tasks,
-        entry_bytes: ENTRY,
-        each,
+    let crew = |tasks| {
+        let plan = Plan {
+            tasks,
+            entry_bytes: ENTRY,
+            each: EACH,
+        };
+        Crew::start(runtime, &journal, plan)
     };
-    let one = Crew::start(runtime, &journal, plan(1, EACH));
-    let many = Crew::start(runtime, &journal, plan(64, EACH));
+    let (one, many) = (crew(1), crew(MANY));
+    let mut bare = store.bare;
     let mut latency = Row::new("flush_latency", store.name, (1, ENTRY), "us");
     // The floor of this row is one writer of the journal itself.
-    let mut group = Row::new("append_of_one", store.name, (64, ENTRY), "entries/s");
+    let mut rate = Row::new("append_of_one", store.name, (MANY, ENTRY), "entries/s");
     for block in 0..blocks + WARM_UP {
-        let bare = runtime.block_on(bare_block(&mut store.bare))?;
-        let ours = one.block()?;
-        let all = many.block()?;
+        // On a worker, as the appends are.
+        let (kept, times) = runtime.block_on(runtime.spawn(bare_block(bare)))??;
+        bare = kept;
+        let (ours, lone) = grouped(&journal, || one.block())?;
+        let (all, group) = grouped(&journal, || many.block())?;
         if block < WARM_UP {
             continue;
         }
-        let mut own: Vec<f64> = ours.latencies.iter().map(|t| us(*t)).collect();
-        latency.floor.push(bare);
-        latency.ours.push(stats::median(&mut own));
-        group.floor.push(ours.rate());
-        group.ours.push(all.rate());
+        latency.floor.push(median_us(&times));
+        latency.ours.push(median_us(&ours.latencies));
+        latency.group = lone;
+        rate.floor.push(ours.rate());
+        rate.ours.push(all.rate());
+        rate.group += group / blocks as f64;
     }
     drop((one, many));
-    let counts = journal.counts();
-    let methods = format!("{}; bare: {}", journal.contract().mechanism, store.call);
-    for row in [&mut latency, &mut group] {
-        row.group = counts.entries as f64 / counts.groups.max(1) as f64;
-        row.methods.clone_from(&methods);
-    }
+    let mechanism = &journal.contract().mechanism;
+    latency.methods = format!("{mechanism}; floor: {}", store.call);
+    rate.methods = format!("{mechanism}; floor: the same with one task");
     runtime.block_on(journal.close())?;
-    Ok(vec![latency, group])
+    Ok(vec![latency, rate])
 }
 
-/// The median of one block of bare calls, one behind the other.
-async fn bare_block(bare: &mut Bare) -> Result<f64> {
+/// Runs a block; says how many entries its flushes had on average.
+fn grouped(journal: &Journal, block: impl FnOnce() -> Result<Block>) -> Result<(Block, f64)> {
+    let before = journal.counts();
+    let ran = block()?;
+    let after = journal.counts();
+    let groups = after.groups.saturating_sub(before.groups).max(1);
+    let entries = after.entries.saturating_sub(before.entries);
+    Ok((ran, entries as f64 / groups as f64))
+}
+
+/// One block of bare calls, one behind the other, and how long each took.
+async fn bare_block(mut bare: Box<dyn Bare>) -> Result<(Box<dyn Bare>, Vec<Duration>)> {
     let mut times = Vec::with_capacity(EACH);
+    let mut began = Instant::now();
     for _ in 0..EACH {
-        let began = Instant::now();
-        bare().await?;
-        times.push(us(began.elapsed()));
+        bare.call().await?;
+        let now = Instant::now();
+        times.push(now - began);
+        began = now;
     }
-    Ok(stats::median(&mut times))
+    Ok((bare, times))
 }
 
-fn us(time: std::time::Duration) -> f64 {
-    time.as_secs_f64() * 1e6
+fn median_us(times: &[Duration]) -> f64 {
+    let mut us: Vec<f64> = times.iter().map(|t| t.as_secs_f64() * 1e6).collect();
+    stats::median(&mut us)
 }

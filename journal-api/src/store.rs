@@ -129,7 +129,7 @@ pub struct Listed {
     /// What it is.
     pub kind: ListedKind,
     /// Its length; for a log that is not sealed an upper bound of the durable
-    /// length (0 on a store whose [`Visibility`](crate::Visibility) is `OnSeal`);
+    /// length (perhaps 0 on a store whose [`Visibility`](crate::Visibility) is `OnSeal`);
     /// for a fence the length found, where it is noted.
     pub len: u64,
     /// When it was last written, where the storage knows.

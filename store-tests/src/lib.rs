@@ -14,7 +14,8 @@
 //! ```
 //!
 //! `FLUSHPROOF_ROUNDS`, `FLUSHPROOF_ZOMBIE_ROUNDS` and `FLUSHPROOF_SERVER_KILLS` set how many writers are
-//! killed, how many primaries are stopped and woken, and how often a server is killed.
+//! killed, how many primaries are stopped and woken, and how often a server is killed. What came of it is
+//! added to the file that `FLUSHPROOF_FIGURES` names.
 //!
 //! | module | is about |
 //! | --- | --- |
@@ -23,6 +24,7 @@
 //! | `child` | a writer or a follower in a process of its own |
 //! | `state` | entries that prove themselves, and the state they make |
 //! | `scenarios` | what is done, and what must hold |
+//! | `figures` | what the long scenarios did, for a table |
 //! | `random`, `runtime` | random numbers that can be had again; a runtime |
 
 #![warn(missing_docs)]
@@ -30,6 +32,7 @@
 
 mod access;
 pub mod child;
+mod figures;
 mod random;
 mod runtime;
 pub mod scenarios;

@@ -7,6 +7,7 @@
 //! | `needs` | programs that must be there; installs them and says so |
 //! | `deny` | cargo-deny, and where it comes from |
 //! | `semver` | the frozen trait crate against its tag |
+//! | `soak` | the scenarios on every store with large counts |
 //! | `servers` | the real servers of the tests, by hand |
 //! | `tidy` | rules of this repository as code |
 
@@ -15,6 +16,7 @@ mod needs;
 mod run;
 mod semver;
 mod servers;
+mod soak;
 mod tasks;
 mod tidy;
 
@@ -26,6 +28,8 @@ usage: cargo xtask COMMAND
   ci                  everything that must pass; installs what it needs and says so
   test                the fast loop: tidy and all tests, no servers
   soak                the same with larger counts, and the model's large bounds (hours)
+  soak STORE...       only the scenarios on these stores (hdfs nfs s3 azure local …), and a
+                      table of what they did
   tidy                the repository's rules
   deny                licences, bans and sources of dependencies
   semver              the frozen trait crate against the tag at which it was frozen
@@ -36,6 +40,8 @@ usage: cargo xtask COMMAND
   fuzz [SECONDS]      the fuzz drivers, on stable Rust
   bench [--quick] [--json FILE] [--dir DIR]
                       the journal beside its floors; --quick takes up to 3 minutes
+  bench --stores all|LIST [--quick] [--json FILE]
+                      on real servers (hdfs,nfs,s3,azure), beside the bare call of each
   peers [ARGS]        the journal beside other logs (bench/peers; see its README)
   help                this
 
@@ -54,7 +60,7 @@ fn main() -> ExitCode {
     let done = match args[..] {
         ["ci"] => tasks::ci(),
         ["test"] => tasks::test(),
-        ["soak"] => tasks::soak(),
+        ["soak", ref stores @ ..] => tasks::soak(stores),
         ["tidy"] => tasks::alone(tidy::step()),
         ["deny"] => tasks::alone(deny::step()),
         ["semver"] => tasks::alone(semver::step()),

@@ -86,7 +86,7 @@ impl Step {
 
 /// How many tests ran.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tests {
+pub struct Tests {
     passed: u64,
     failed: u64,
 }
@@ -185,7 +185,7 @@ pub fn cargo() -> Command {
 }
 
 /// Runs `cargo test`, shows what it prints and adds up its results.
-fn run_tests(mut command: Command) -> Result<Tests, String> {
+pub fn run_tests(mut command: Command) -> Result<Tests, String> {
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()

@@ -36,6 +36,11 @@ pub fn install_all() -> Result<(), String> {
     all().into_iter().try_for_each(install)
 }
 
+/// Installs the server of that name, if there is one.
+pub fn install_if_server(name: &str) -> Result<(), String> {
+    by_name(name).map_or(Ok(()), install)
+}
+
 fn chosen(names: &[&str]) -> Result<Vec<&'static dyn Server>, String> {
     if names.is_empty() {
         return Ok(all());

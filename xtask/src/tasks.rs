@@ -1,6 +1,7 @@
 //! What each command runs.
 
 use crate::run::{self, Failed, Part, Step};
+use crate::soak::{self, STORES};
 use crate::{deny, needs, servers, tidy};
 
 /// How long the fuzz driver runs in `ci`.
@@ -14,16 +15,13 @@ const SOAK: [(&str, &str); 4] = [
     ("FLUSHPROOF_FUZZ_SECONDS", "600"),
 ];
 
-/// The package of the scenarios for every store, and its own counts.
-const STORES: &str = "flushproof-store-tests";
-const SOAK_STORES: [(&str, &str); 3] = [
-    ("FLUSHPROOF_ROUNDS", "30"),
-    ("FLUSHPROOF_ZOMBIE_ROUNDS", "20"),
-    ("FLUSHPROOF_SERVER_KILLS", "20"),
-];
-
 /// The packages whose tests start real servers.
-const ON_SERVERS: [&str; 3] = ["flushproof-backend-nfs", "flushproof-backend-hdfs", STORES];
+const ON_SERVERS: [&str; 4] = [
+    "flushproof-backend-nfs",
+    "flushproof-backend-hdfs",
+    "flushproof-backend-object",
+    STORES,
+];
 
 /// Everything that must pass. Tests come last, so that theirs are the closing lines.
 pub fn ci() -> Result<(), Failed> {
@@ -65,10 +63,12 @@ pub fn test() -> Result<(), Failed> {
     ])
 }
 
-/// The same tests with larger counts.
-pub fn soak() -> Result<(), Failed> {
+/// The same tests with larger counts. With names, only the scenarios on those stores.
+pub fn soak(stores: &[&str]) -> Result<(), Failed> {
+    if !stores.is_empty() {
+        return alone(soak::step(stores));
+    }
     let all = ["test", "--release", "--workspace", "--exclude", STORES];
-    let stores = ["test", "--release", "-p", STORES];
     let printed = ["--", "--nocapture"];
     run::steps(vec![
         needs::step(),
@@ -79,12 +79,7 @@ pub fn soak() -> Result<(), Failed> {
             &[&all[..], &printed].concat(),
             &unset(&SOAK),
         ),
-        Step::cargo(
-            "stores",
-            Part::Test,
-            &[&stores[..], &printed].concat(),
-            &unset(&SOAK_STORES),
-        ),
+        soak::step(&[]),
         model(&["--large"]),
     ])
 }

@@ -6,7 +6,7 @@ use super::{candidate, entries};
 use crate::access::Access;
 use crate::child::{BATCH, BATCHER, Child, Role};
 use crate::state::{State, Writer, entry};
-use crate::{Random, runtime};
+use crate::{Random, figures, runtime};
 use flushproof::{Config, SeqNo};
 use std::collections::BTreeMap;
 
@@ -112,4 +112,13 @@ pub fn kill_writers(access: &Access, rounds: u64) {
     );
     assert!(entries as u64 > rounds, "hardly anything was appended");
     assert!(rounds < 20 || trimmed > 0, "nothing was trimmed");
+    figures::note(
+        "kill -9 of a writer",
+        "FLUSHPROOF_ROUNDS",
+        rounds,
+        &[
+            ("acks", entries.to_string()),
+            ("checkpoints", checkpoints.to_string()),
+        ],
+    );
 }

@@ -3,7 +3,7 @@
 use super::serve;
 use crate::state::{State, entry};
 use crate::store::{Place, ServerPlace, Store};
-use crate::{Random, runtime};
+use crate::{Random, figures, runtime};
 use flushproof::{ErrorKind, Journal, OnUnknown};
 use flushproof_testbed::Bed;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -128,6 +128,16 @@ pub fn kill_server(store: &Store, kills: u64) {
     assert!(
         kills == 0 || reopens > 0 || place.replicated,
         "no kill hit a flush"
+    );
+    figures::note(
+        "kill -9 of a server's process",
+        "FLUSHPROOF_SERVER_KILLS",
+        kills,
+        &[
+            ("acks", work.acks.load(SeqCst).to_string()),
+            ("reopens", reopens.to_string()),
+            ("slowest", format!("{:.2}s", slowest.as_secs_f64())),
+        ],
     );
 }
 

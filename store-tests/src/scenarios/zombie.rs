@@ -4,7 +4,7 @@ use super::entries;
 use crate::access::Access;
 use crate::child::{Child, Role};
 use crate::state::{State, entry};
-use crate::{Random, runtime};
+use crate::{Random, figures, runtime};
 use nix::sys::signal::Signal;
 
 /// Stops a primary at a random point, takes over, appends, wakes it.
@@ -69,6 +69,12 @@ pub fn stop_and_wake(access: &Access, rounds: u64) {
         });
     }
     println!("{rounds} primaries stopped and woken, {acks} acks, {late} heard after the wake");
+    figures::note(
+        "a stopped and woken primary",
+        "FLUSHPROOF_ZOMBIE_ROUNDS",
+        rounds,
+        &[("acks", acks.to_string()), ("heard-late", late.to_string())],
+    );
 }
 
 /// Every task of a superseded primary ends with an error that says so.
