@@ -51,6 +51,8 @@ pub(crate) fn contract(found: &Found, settings: &Settings) -> FlushContract {
         // `FileWriter::hsync` takes `&mut`: one at a time.
         max_inflight: 1,
         block: BLOCK,
+        // A deletion is an edit, synced before the NameNode answers.
+        durable_deletes: true,
         max_batch: MIN_MAX_BATCH,
         max_log: settings.log_size,
         // A replica ends wherever the last packet that arrived ends.

@@ -131,12 +131,11 @@ fn step(parent: &StorePath, row: &Row) -> Option<(Key, Step)> {
     };
     let path = StorePath::new(full).ok()?;
     let status = &row.status;
-    let listed = |path: StorePath, len: u64| Listed {
-        path,
-        kind,
-        len,
-        modified: Some(SystemTime::UNIX_EPOCH + Duration::from_millis(status.modification_time)),
-        sealed: kind != ListedKind::Log || status.permission & 0o222 == 0,
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_millis(status.modification_time);
+    let sealed = kind != ListedKind::Log || status.permission & 0o222 == 0;
+    let listed = |path: StorePath, len: u64| {
+        let row = Listed::new(path, kind, len);
+        row.with_modified(Some(modified)).with_sealed(sealed)
     };
     let own = component.to_owned();
     match (kind, status.isdir) {

@@ -106,6 +106,12 @@ pub(crate) struct HdfsLog {
     at: String,
 }
 
+impl std::fmt::Debug for HdfsLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HdfsLog").field(&self.at).finish()
+    }
+}
+
 impl HdfsLog {
     fn send<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Answer<T> {
         let (answer, result) = oneshot::channel();
@@ -198,10 +204,8 @@ impl Writer {
         if let Some(copies) = self.make_up.take() {
             copies::make_up(&self.shared, &self.at, copies);
         }
-        Ok(Flushed {
-            len: self.len,
-            survives: self.shared.survives_now(&self.at).await,
-        })
+        let survives = self.shared.survives_now(&self.at).await;
+        Ok(Flushed::new(self.len, survives))
     }
 
     /// Fails for ever after the first error.

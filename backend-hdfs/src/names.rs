@@ -7,7 +7,7 @@
 //! | folder `a/b.fence` | the fence of the log `a/b`; an empty folder in it is named like the length found |
 //! | file `.tmp-…` | a temporary: an object or a probe on its way |
 //!
-//! A [`StorePath`] has no dots, so the names can't meet. Fences are folders because
+//! A [`StorePath`] has no dot, unless `.gz` at its end, so the names can't meet. Fences are folders because
 //! that takes the NameNode alone: they can be made while DataNodes hang.
 
 use flushproof_api::{Error, ErrorKind, ListedKind, Result, StorePath};
@@ -85,7 +85,7 @@ pub(crate) fn parse(name: &str) -> Option<(&str, ListedKind)> {
     } else {
         Some((name, ListedKind::Object))
     }
-    .filter(|(component, _)| !component.is_empty() && !component.contains('.'))
+    .filter(|(component, _)| !component.is_empty() && StorePath::new(*component).is_ok())
 }
 
 /// The length that a name in a fence notes.
@@ -120,10 +120,10 @@ mod tests {
 
     #[test]
     fn own_names_are_not_listed_and_listed_names_are_not_swept() {
-        for name in [".tmp-1", "notes.txt", ".log", "a._COPYING_", ""] {
+        for name in [".tmp-1", "notes.txt", ".log", "a._COPYING_", ".gz", ""] {
             assert_eq!(parse(name), None, "{name}");
         }
-        for name in ["a", "a.log", "a.fence"] {
+        for name in ["a", "a.log", "a.fence", "a.gz"] {
             assert!(parse(name).is_some() && !is_leftover(name));
         }
         assert_eq!(noted("00000000000000000042"), Some(42));

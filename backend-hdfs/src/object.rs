@@ -66,6 +66,12 @@ pub(crate) struct HdfsObject {
     at: String,
 }
 
+impl std::fmt::Debug for HdfsObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HdfsObject").field(&self.at).finish()
+    }
+}
+
 impl HdfsObject {
     async fn send<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
         let (answer, result) = oneshot::channel();

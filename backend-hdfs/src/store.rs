@@ -153,12 +153,12 @@ async fn root_folder(nn: &Arc<NameNode>, root: &str, mode: Mode) -> Result<()> {
     match (nn.info(root).await?, mode) {
         (Some(info), _) if info.isdir => Ok(()),
         (Some(_), _) => Err(refusal(ErrorKind::InvalidInput, root, "it is not a folder")),
-        (None, Mode::ReadOnly) => Err(refusal(
+        (None, Mode::ReadWrite) => nn.make_folder(root).await,
+        (None, _) => Err(refusal(
             ErrorKind::NotFound,
             root,
             "there is no such folder",
         )),
-        (None, Mode::ReadWrite) => nn.make_folder(root).await,
     }
 }
 
@@ -206,7 +206,7 @@ impl Shared {
     pub fn check_writable(&self) -> Result<()> {
         match self.mode {
             Mode::ReadWrite => Ok(()),
-            Mode::ReadOnly => Err(refusal(
+            _ => Err(refusal(
                 ErrorKind::PermissionDenied,
                 self.names.root(),
                 "the store was opened for reading only",
@@ -391,10 +391,7 @@ impl JournalStore for HdfsStore {
             let cluster =
                 probe::bounded(shared.settings.timeout, shared.names.root(), web.cluster());
             match cluster.await? {
-                Ok(c) => Ok(Some(Space {
-                    total: c.total,
-                    available: c.remaining,
-                })),
+                Ok(c) => Ok(Some(Space::new(c.total, c.remaining))),
                 Err(_) => Ok(None),
             }
         })

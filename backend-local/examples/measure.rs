@@ -43,9 +43,7 @@ async fn main() -> Result<()> {
 /// Flushes and the floor in turns.
 async fn flushes(store: &LocalStore, root: &std::path::Path) -> Result<()> {
     let mut floor = Floor::with_method(root, 256, store.method())?;
-    let options = LogOptions {
-        size_hint: 16 << 20,
-    };
+    let options = LogOptions::default().with_size_hint(16 << 20);
     let mut log = store.create_log(&StorePath::new("log/a")?, options).await?;
     let block = store.contract().block;
     let bytes = Bytes::from(vec![7; 2 * block]);
@@ -67,7 +65,7 @@ async fn flushes(store: &LocalStore, root: &std::path::Path) -> Result<()> {
 async fn reads(store: &LocalStore) -> Result<()> {
     let path = StorePath::new("log/b")?;
     let len: u64 = 256 << 20;
-    let options = LogOptions { size_hint: len };
+    let options = LogOptions::default().with_size_hint(len);
     let began = Instant::now();
     store.create_log(&path, options).await?;
     let rate = |t: Duration| len as f64 / t.as_secs_f64() / 1e9;

@@ -90,6 +90,8 @@ pub(crate) fn contract(place: &Place, probed: &Probed, settings: Settings) -> Fl
         flush_call: FlushCall::Blocking,
         max_inflight: 1,
         block: probed.block,
+        // Folders are synced behind a deletion; through a mount that does not help.
+        durable_deletes: !matches!(nature, Nature::Network(_)),
         max_batch: MIN_MAX_BATCH,
         max_log: MAX_LOG,
         torn_unit: place

@@ -48,7 +48,7 @@ pub(crate) fn take(
             note(file.as_ref()).map_err(failed)?;
             return Ok(guard);
         }
-        if how == HostLock::Polite {
+        if how != HostLock::TakeOver {
             return Err(busy(root.as_ref(), file.as_ref()));
         }
         if let Some(guard) = place(root, in_use, true).map_err(failed)? {

@@ -129,7 +129,7 @@ fn rank(kind: ListedKind) -> u8 {
     match kind {
         ListedKind::Object => 0,
         ListedKind::Log => 1,
-        ListedKind::Fence => 2,
+        _ => 2,
     }
 }
 
@@ -144,11 +144,7 @@ fn row(
         ListedKind::Fence => crate::fence::read(folder, name)?.unwrap_or(0),
         _ => meta.len,
     };
-    Ok(Listed {
-        path,
-        kind,
-        len,
-        modified: Some(meta.modified),
-        sealed: kind != ListedKind::Log || meta.mode & 0o222 == 0,
-    })
+    let sealed = kind != ListedKind::Log || meta.mode & 0o222 == 0;
+    let row = Listed::new(path, kind, len);
+    Ok(row.with_modified(Some(meta.modified)).with_sealed(sealed))
 }

@@ -204,6 +204,12 @@ fn zero_filled(
 /// The writer of one log. Shared with a `seal` that goes on after its future was dropped.
 pub(crate) struct LocalLog(Arc<Mutex<Inner>>);
 
+impl std::fmt::Debug for LocalLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalLog").finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     file: Arc<dyn File>,
     folder: Arc<dyn Folder>,
@@ -257,10 +263,7 @@ impl Inner {
         let result = self.write(batch).and_then(|()| self.check_fence());
         self.latch(result)?;
         self.len += batch.len() as u64;
-        Ok(Flushed {
-            len: self.len,
-            survives: self.survives,
-        })
+        Ok(Flushed::new(self.len, self.survives))
     }
 
     /// Fails for ever after the first error.

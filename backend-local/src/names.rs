@@ -9,7 +9,7 @@
 //! | `.spare-…` | a deleted log kept for reuse |
 //! | `.lock` | the host lock, in the root |
 //!
-//! A [`StorePath`] has no dots, so the names can't meet. A log and an object
+//! A [`StorePath`] has no dot, unless `.gz` at its end, so the names can't meet. A log and an object
 //! differ by name, not by content or attributes, so that a copy of the folder
 //! made with any tool is a copy of the journal.
 
@@ -61,7 +61,7 @@ pub(crate) fn parse(name: &str) -> Option<(&str, ListedKind)> {
     } else {
         Some((name, ListedKind::Object))
     }
-    .filter(|(component, _)| !component.contains('.'))
+    .filter(|(component, _)| StorePath::new(*component).is_ok())
 }
 
 fn unique(prefix: &str) -> String {
@@ -79,11 +79,19 @@ mod tests {
 
     #[test]
     fn own_names_are_not_listed_and_listed_names_are_not_swept() {
-        for name in [&temporary(), &spare(), LOCK, "notes.txt", ".log", ".hidden"] {
+        for name in [
+            &temporary(),
+            &spare(),
+            LOCK,
+            "notes.txt",
+            ".log",
+            ".hidden",
+            ".gz",
+        ] {
             let listed = parse(name).filter(|(c, _)| !c.is_empty());
             assert_eq!(listed, None, "{name}");
         }
-        for name in ["a", "a.log", "a.fence"] {
+        for name in ["a", "a.log", "a.fence", "a.gz"] {
             assert!(parse(name).is_some() && !is_leftover(name));
         }
     }

@@ -51,6 +51,12 @@ fn taken(at: &std::path::Path) -> Error {
 /// after their future was dropped.
 pub(crate) struct LocalObject(Option<Arc<Object>>);
 
+impl std::fmt::Debug for LocalObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalObject").finish_non_exhaustive()
+    }
+}
+
 struct Object {
     /// Bytes on their way, in order: whichever call comes first takes them, so
     /// that a dropped future neither loses nor reorders any (FC-10).

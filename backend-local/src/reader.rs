@@ -40,8 +40,8 @@ pub(crate) fn open(shared: &Shared, path: &StorePath, from: Source) -> Result<Lo
         let at = folder.path().join(&name);
         let failed = |e: io::Error| fault("can't open it", &at, e);
         let how = match from {
-            Source::Medium => DIRECT,
             Source::Any => How::READ,
+            _ => DIRECT,
         };
         let (file, unit) = match folder.open(&name, how) {
             Ok(file) => (file, if how.direct { ALIGN } else { 1 }),
@@ -59,7 +59,7 @@ pub(crate) fn open(shared: &Shared, path: &StorePath, from: Source) -> Result<Lo
             id,
             at,
             unit,
-            medium: from == Source::Medium,
+            medium: from != Source::Any,
             buffered: OnceLock::new(),
             pool: Pool::default(),
         })));

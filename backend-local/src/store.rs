@@ -188,7 +188,7 @@ impl Shared {
     fn check_writable(&self) -> Result<()> {
         match self.mode {
             Mode::ReadWrite => Ok(()),
-            Mode::ReadOnly => Err(refusal(
+            _ => Err(refusal(
                 ErrorKind::PermissionDenied,
                 self.root.path(),
                 "the store was opened for reading only",

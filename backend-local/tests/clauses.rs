@@ -155,10 +155,7 @@ async fn fc_5_an_object_is_published_whole_or_not_at_all() {
     let folder = folder();
     let store = open(folder.path()).await;
     let at = path("checkpoint/9-1");
-    let options = ObjectOptions {
-        mode: Some(0o600),
-        size_hint: None,
-    };
+    let options = ObjectOptions::default().with_mode(0o600);
     let mut first = store.create_object(&at, options).await.unwrap();
     let mut second = store.create_object(&at, options).await.unwrap();
     let third = store.create_object(&at, options).await.unwrap();

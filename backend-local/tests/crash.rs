@@ -96,9 +96,7 @@ impl Work {
         &mut self,
         at: &'static str,
     ) -> std::result::Result<Option<Box<dyn LogWriter>>, End> {
-        let options = LogOptions {
-            size_hint: 4 * block_of(&self.store),
-        };
+        let options = LogOptions::default().with_size_hint(4 * block_of(&self.store));
         let result = self.store.create_log(&path(at), options).await;
         self.facts.logs.entry(at).or_default().created.note(&result);
         self.ends(result)
@@ -370,18 +368,14 @@ async fn fc_12_a_full_disk_is_no_space_and_certainly_not_written() {
             .unwrap();
         let unit = block_of(&store);
         disk.set_capacity(8 * unit);
-        let options = LogOptions {
-            size_hint: 9 * unit,
-        };
+        let options = LogOptions::default().with_size_hint(9 * unit);
         let e = error(store.create_log(&path("log/1-0"), options).await);
         assert_eq!(
             (e.kind(), e.outcome()),
             (ErrorKind::NoSpace, Outcome::NotWritten)
         );
         assert!(names(&store).await.is_empty());
-        let options = LogOptions {
-            size_hint: 4 * unit,
-        };
+        let options = LogOptions::default().with_size_hint(4 * unit);
         let mut log = store.create_log(&path("log/1-0"), options).await.unwrap();
         for n in 0..8 {
             log.flush(batch(&store, 1, n + 1)).await.unwrap();

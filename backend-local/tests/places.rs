@@ -219,9 +219,7 @@ async fn fc_12_a_full_disk_loses_nothing_and_serves_again_with_room() {
 
         // While zero-filling: an error, and nothing half is left.
         let before = store.space().await.unwrap().unwrap().available;
-        let options = LogOptions {
-            size_hint: 64 << 20,
-        };
+        let options = LogOptions::default().with_size_hint(64 << 20);
         let e = error(store.create_log(&path("log/1-0"), options).await);
         assert_eq!(
             (e.kind(), e.outcome()),
@@ -267,9 +265,7 @@ async fn fc_12_spares_give_way_on_a_full_disk() {
     let folder = folder();
     let mount = Mounted::ext4(folder.path(), 24, "loop");
     let store = open(&mount.0.join("journal")).await;
-    let options = |mib: u64| LogOptions {
-        size_hint: mib << 20,
-    };
+    let options = |mib: u64| LogOptions::default().with_size_hint(mib << 20);
     let log = store
         .create_log(&path("log/1-0"), options(10))
         .await

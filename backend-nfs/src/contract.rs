@@ -132,6 +132,8 @@ pub(crate) fn contract(nfs: &Nfs, limits: &Limits, probed: Probed, mode: Mode) -
         flush_call: FlushCall::Detached,
         max_inflight: INFLIGHT,
         block: BLOCK,
+        // REMOVE can't be COMMITted.
+        durable_deletes: false,
         max_batch: MIN_MAX_BATCH,
         max_log: limits.log,
         torn_unit: 512,

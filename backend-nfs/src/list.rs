@@ -105,13 +105,10 @@ fn step(folder: &StorePath, name: &str, attributes: &fattr3) -> Option<(Key, Ste
             Some(((format!("{component}/"), 0), Step::Folder(path)))
         }
         (ftype3::NF3REG, _) => {
-            let row = Listed {
-                path,
-                kind,
-                len: attributes.size,
-                modified: modified(attributes),
-                sealed: kind != ListedKind::Log || attributes.mode & 0o222 == 0,
-            };
+            let sealed = kind != ListedKind::Log || attributes.mode & 0o222 == 0;
+            let row = Listed::new(path, kind, attributes.size)
+                .with_modified(modified(attributes))
+                .with_sealed(sealed);
             Some(((component.to_owned(), kind as u8), Step::Row(row)))
         }
         _ => None,

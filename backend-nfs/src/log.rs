@@ -34,6 +34,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The writer of one log.
 pub(crate) struct NfsLog(pub Arc<Log>);
 
+impl std::fmt::Debug for NfsLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("NfsLog").field(&self.0.at).finish()
+    }
+}
+
 /// What the writer and the calls that it has under way share.
 pub(crate) struct Log {
     pub shared: Arc<Shared>,
@@ -408,10 +414,7 @@ impl State {
                 break;
             };
             self.durable = flight.end;
-            let flushed = Flushed {
-                len: flight.end,
-                survives,
-            };
+            let flushed = Flushed::new(flight.end, survives);
             landed.push((flight.answer, Ok(flushed)));
         }
         landed

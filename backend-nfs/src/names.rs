@@ -8,7 +8,7 @@
 //! | `a/b.fence-len` | the length of a fenced log that is being emptied |
 //! | `.tmp-…` | a file on its way to a name, or a probe |
 //!
-//! A [`StorePath`] has no dots, so the names can't meet.
+//! A [`StorePath`] has no dot, unless `.gz` at its end, so the names can't meet.
 
 use flushproof_api::{Error, ErrorKind, ListedKind, Result, StorePath};
 
@@ -54,7 +54,7 @@ pub(crate) fn parse(name: &str) -> Option<(&str, ListedKind)> {
     } else {
         Some((name, ListedKind::Object))
     }
-    .filter(|(component, _)| !component.is_empty() && !component.contains('.'))
+    .filter(|(component, _)| !component.is_empty() && StorePath::new(*component).is_ok())
 }
 
 /// 64 bits that nobody else draws.
@@ -83,10 +83,11 @@ mod tests {
             "notes.txt",
             ".log",
             ".hidden",
+            ".gz",
         ] {
             assert_eq!(parse(name), None, "{name}");
         }
-        for name in ["1-0", "1-0.log", "1-0.fence"] {
+        for name in ["1-0", "1-0.log", "1-0.fence", "1-0.gz"] {
             assert!(parse(name).is_some() && !is_leftover(name));
         }
         assert!(is_leftover(&temporary));

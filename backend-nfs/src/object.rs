@@ -55,6 +55,12 @@ fn taken(what: &str, at: &str) -> Error {
 /// was dropped.
 pub(crate) struct NfsObject(Arc<Object>);
 
+impl std::fmt::Debug for NfsObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NfsObject").finish_non_exhaustive()
+    }
+}
+
 struct Object {
     /// Bytes on their way, in order: whichever call comes first takes them, so
     /// that a dropped future neither loses nor reorders any (FC-10).

@@ -130,7 +130,7 @@ pub(crate) async fn reach(uri: &StoreUri, settings: &Settings, mode: Mode) -> Re
         at = format!("{at}/{name}");
         root = match mode {
             Mode::ReadWrite => make_folder(&nfs, &op, &at, &root, name).await?,
-            Mode::ReadOnly => {
+            _ => {
                 let found = nfs.lookup(&op, &root, name).await;
                 let found =
                     found.map_err(|e| refused("can't open the journal's folder", &at, &e))?;
@@ -171,8 +171,8 @@ impl NfsStore {
         let reached = io.run(async move {
             let reached = reach(&uri, &settings, mode).await?;
             let probed = match mode {
-                Mode::ReadOnly => Probed::No,
                 Mode::ReadWrite => probe::probe(&reached, settings.timeout).await?,
+                _ => Probed::No,
             };
             Ok((reached, probed))
         });
@@ -233,7 +233,7 @@ impl Shared {
     pub fn check_writable(&self) -> Result<()> {
         match self.mode {
             Mode::ReadWrite => Ok(()),
-            Mode::ReadOnly => {
+            _ => {
                 let text = "the store was opened for reading only";
                 Err(refusal(ErrorKind::PermissionDenied, &self.uri, text))
             }
@@ -327,10 +327,7 @@ impl JournalStore for NfsStore {
         self.run(|s| async move {
             let stat = s.nfs.fsstat(&s.op(), &s.root).await;
             let stat = stat.map_err(|e| fault("can't ask how full it is", &s.uri, &e))?;
-            Ok(Some(Space {
-                total: stat.tbytes,
-                available: stat.abytes,
-            }))
+            Ok(Some(Space::new(stat.tbytes, stat.abytes)))
         })
         .await
     }

@@ -137,10 +137,7 @@ async fn fc_5_an_object_is_published_whole_or_not_at_all() {
     let at = fresh();
     let store = open_at(&at).await;
     let name = path("checkpoint/9-1");
-    let options = ObjectOptions {
-        mode: Some(0o600),
-        size_hint: None,
-    };
+    let options = ObjectOptions::default().with_mode(0o600);
     let mut first = store.create_object(&name, options).await.unwrap();
     let mut second = store.create_object(&name, options).await.unwrap();
     let mut third = store.create_object(&name, options).await.unwrap();

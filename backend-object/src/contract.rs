@@ -62,6 +62,7 @@ pub(crate) fn contract(
         flush_call: FlushCall::Detached,
         max_inflight: settings.inflight,
         block: 1,
+        durable_deletes: true,
         max_batch: MIN_MAX_BATCH,
         max_log: MAX_LOG,
         torn_unit: 1,

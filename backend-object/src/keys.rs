@@ -1,5 +1,5 @@
 //! Which key stands for what. All are relative to the root; a name of a journal
-//! never has a dot, so every key with a dot is ours.
+//! never has a dot, unless `.gz` at its end, so every other key with a dot is ours.
 //!
 //! | key | object |
 //! | --- | --- |
@@ -79,13 +79,12 @@ fn number20(text: &str) -> Option<u64> {
 
 /// What a listed key stands for.
 pub(crate) fn parse(key: &str) -> Option<(StorePath, ListedKind, u64)> {
-    let (path, kind, len) = match key.split_once('.') {
-        None => (key, ListedKind::Object, 0),
-        Some((path, "log")) => (path, ListedKind::Log, 0),
-        Some((path, rest)) => {
-            let len = number20(rest.strip_prefix("fence-")?)?;
-            (path, ListedKind::Fence, len)
-        }
+    let (path, kind, len) = if let Some(path) = key.strip_suffix(".log") {
+        (path, ListedKind::Log, 0)
+    } else if let Some((path, len)) = key.rsplit_once(".fence-") {
+        (path, ListedKind::Fence, number20(len)?)
+    } else {
+        (key, ListedKind::Object, 0)
     };
     let path = StorePath::new(path).ok()?;
     (!path.as_str().is_empty()).then_some((path, kind, len))
@@ -106,10 +105,10 @@ pub(crate) enum Folder {
 pub(crate) fn parse_folder(key: &str) -> Option<Folder> {
     let inner = key.strip_prefix(DATA)?.strip_suffix('/')?;
     let (path, last) = inner.rsplit_once('/').unwrap_or(("", inner));
-    let Some((kind, id)) = last.split_once('.') else {
-        StorePath::new(inner).ok()?;
+    if StorePath::new(inner).is_ok() {
         return Some(Folder::Path);
-    };
+    }
+    let (kind, id) = last.split_once('.')?;
     let path = StorePath::new(path)
         .ok()
         .filter(|p| !p.as_str().is_empty())?;
@@ -137,10 +136,18 @@ mod tests {
         let fenced = Some((p.clone(), ListedKind::Fence, 77));
         assert_eq!(parse(&fence(&p, 77)), fenced);
         let id = Id::random().unwrap();
-        let (row, upload) = (row(&p, id), upload(&p, id));
+        let row = row(&p, id);
         assert_eq!(parse_folder(&row), Some(Folder::Row(p.clone(), id)));
-        assert_eq!(parse_folder(&upload), Some(Folder::Upload(p, id)));
+        assert_eq!(parse_folder(&upload(&p, id)), Some(Folder::Upload(p, id)));
         assert_eq!(parse_folder(".data/log/"), Some(Folder::Path));
+        for backup in [path("b/x.gz"), path("o.gz")] {
+            let object = Some((backup.clone(), ListedKind::Object, 0));
+            assert_eq!(parse(&super::object(&backup)), object);
+            let folder = format!(".data/{backup}/");
+            assert_eq!(parse_folder(&folder), Some(Folder::Path));
+            let pieces = upload(&backup, id);
+            assert_eq!(parse_folder(&pieces), Some(Folder::Upload(backup, id)));
+        }
         assert_eq!(number(&row, &numbered(&row, u64::MAX)), Some(u64::MAX));
     }
 

@@ -46,7 +46,7 @@ fn rank(kind: ListedKind) -> u8 {
     match kind {
         ListedKind::Object => 0,
         ListedKind::Log => 1,
-        ListedKind::Fence => 2,
+        _ => 2,
     }
 }
 
@@ -58,7 +58,6 @@ async fn row(calls: &Calls, found: Found) -> Result<Option<Listed>> {
     let payload = found.len.checked_sub(HEAD as u64);
     let (len, sealed) = match (kind, payload) {
         (_, None) => return Ok(None),
-        (ListedKind::Fence, _) => (fenced, true),
         (ListedKind::Object, Some(len)) if len <= INLINE as u64 => (len, true),
         (ListedKind::Object, Some(_)) => match calls.head(&found.key).await? {
             Some(Ok(head)) if head.kind == Kind::Pieces => (head.offset, true),
@@ -68,14 +67,10 @@ async fn row(calls: &Calls, found: Found) -> Result<Option<Listed>> {
             Some(row) => row,
             None => return Ok(None),
         },
+        (_, Some(_)) => (fenced, true),
     };
-    Ok(Some(Listed {
-        path,
-        kind,
-        len,
-        modified: found.modified,
-        sealed,
-    }))
+    let row = Listed::new(path, kind, len);
+    Ok(Some(row.with_modified(found.modified).with_sealed(sealed)))
 }
 
 /// Length and whether it is sealed.

@@ -77,6 +77,12 @@ pub(crate) struct ObjectLog {
     driver: Driver,
 }
 
+impl std::fmt::Debug for ObjectLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectLog").finish_non_exhaustive()
+    }
+}
+
 impl ObjectLog {
     fn ask<T: Send + 'static>(
         &self,
@@ -198,10 +204,7 @@ impl Writer {
             return;
         }
         self.durable = end;
-        let _ = answer.send(Ok(Flushed {
-            len: end,
-            survives: self.survives,
-        }));
+        let _ = answer.send(Ok(Flushed::new(end, self.survives)));
     }
 
     /// The one place where an error becomes final.

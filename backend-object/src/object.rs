@@ -88,6 +88,12 @@ pub(crate) struct NewObject {
     state: State,
 }
 
+impl std::fmt::Debug for NewObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("NewObject").field(&self.upload.key).finish()
+    }
+}
+
 /// What a call needs that goes on alone.
 struct Upload {
     calls: Calls,

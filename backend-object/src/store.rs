@@ -71,8 +71,8 @@ impl ObjectStore {
             let looked = driver.run(async move {
                 look(&looking.hurried(FIRST), mode).await?;
                 match mode {
-                    Mode::ReadOnly => Ok(Probed::Unlooked),
                     Mode::ReadWrite => probe(&looking).await,
+                    _ => Ok(Probed::Unlooked),
                 }
             });
             let contract = contract(&scheme, &settings, &looked.await?, plain);
@@ -120,16 +120,16 @@ pub(crate) fn begin(
 async fn look(calls: &Calls, mode: Mode) -> Result<()> {
     let head = Head::new(Kind::Root, NOBODY, 0, &[])?;
     let found = match mode {
-        Mode::ReadOnly => match calls.head(keys::ROOT).await? {
+        Mode::ReadWrite => match calls.create(keys::ROOT, &head, Bytes::new()).await? {
+            Created::Now => return Ok(()),
+            Created::Taken(found) => found,
+        },
+        _ => match calls.head(keys::ROOT).await? {
             Some(found) => found,
             None => {
                 let text = "nothing of a journal is there; check bucket and prefix";
                 return Err(refusal(ErrorKind::NotFound, &calls.at(""), text));
             }
-        },
-        Mode::ReadWrite => match calls.create(keys::ROOT, &head, Bytes::new()).await? {
-            Created::Now => return Ok(()),
-            Created::Taken(found) => found,
         },
     };
     let at = calls.at(keys::ROOT);
@@ -153,7 +153,7 @@ impl Shared {
     fn check_writable(&self) -> Result<()> {
         match self.mode {
             Mode::ReadWrite => Ok(()),
-            Mode::ReadOnly => {
+            _ => {
                 let text = "the store was opened for reading only";
                 let at = self.calls.at("");
                 Err(refusal(ErrorKind::PermissionDenied, &at, text))

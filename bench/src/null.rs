@@ -89,16 +89,14 @@ impl JournalStore for NullStore {
     }
 }
 
+#[derive(Debug)]
 struct NullLog(u64);
 
 #[async_trait]
 impl LogWriter for NullLog {
     fn flush(&mut self, batch: Bytes) -> Flush {
         self.0 += batch.len() as u64;
-        Flush::ready(Ok(Flushed {
-            len: self.0,
-            survives: Survives::NOTHING,
-        }))
+        Flush::ready(Ok(Flushed::new(self.0, Survives::NOTHING)))
     }
     async fn seal(&mut self) -> Result<u64> {
         Ok(self.0)

@@ -7,12 +7,12 @@
 //! | FC-1 | when a flush resolves Ok, its bytes survive every fault in its `survives`, at their place |
 //! | FC-2 | outside flushed bytes a log may read as anything once written there, zeros or torn pieces of `torn_unit`; a reader never gets such bytes in place of flushed ones |
 //! | FC-3 | the durable length never goes back; `seal` is durable when it returns |
-//! | FC-4 | after one failed flush every later operation of that writer fails (poisoned) |
+//! | FC-4 | after one failed flush every later operation of that writer fails (poisoned): the state is unknown |
 //! | FC-5 | `commit` publishes an object whole and durably, or not at all; of two racing creators exactly one wins; a repeat that finds its own earlier success reports success |
 //! | FC-6 | `list` shows every object and log whose creation returned before the call, from any process |
-//! | FC-7 | names are as durable as bytes: created, sealed, committed, deleted, fenced |
+//! | FC-7 | names are as durable as bytes: created, sealed, committed, fenced; deleted too, if the contract says `durable_deletes`: else a deleted name may come back after a fault, whole or without its bytes |
 //! | FC-8 | a reader in another process sees flushed bytes as `visibility` says |
-//! | FC-9 | `fence_log` returns L: (a) every byte of every flush that resolved Ok, or ever will, is below L; (b) no flush resolves Ok later unless all its bytes were durable when the call returned; (c) what is readable below L is read from the medium, not from a cache; (d) the fence survives `survives` and outlives the log; (e) repeating it returns ≥ L |
+//! | FC-9 | `fence_log` returns L: (a) every byte of every flush that resolved Ok, or ever will, is below L; (b) no flush resolves Ok later unless all its bytes were durable when the call returned; (c) what is readable below L is read from the medium, not from a cache; (d) the fence survives `survives` and outlives the log; (e) repeating it returns ≥ L. Bytes that are not flushed may still land or vanish afterwards |
 //! | FC-10 | dropping any future at any point neither loses a flushed byte nor acknowledges an unflushed one |
 //! | FC-11 | errors say what happened and what to do; `NotFound`, `Busy`, `Fenced`, `NoSpace` are kinds of their own |
 //! | FC-12 | full disk, quota, short write, hung or unreachable server: an error in bounded time, never a hang, never an Ok |
@@ -29,6 +29,7 @@ pub const MIN_MAX_BATCH: usize = 8 * 1024 * 1024;
 /// A fault, named by the machine that it hits. On a local disk writer and store
 /// are one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Fault {
     /// The writing process is killed.
     WriterCrash,
@@ -42,7 +43,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults, the mildest first.
-    pub const ALL: [Fault; 4] = [
+    pub const ALL: &'static [Fault] = &[
         Fault::WriterCrash,
         Fault::WriterPower,
         Fault::StoreCrash,
@@ -127,7 +128,8 @@ impl Survives {
 
     /// The faults in the set, the mildest first.
     pub fn faults(self) -> impl Iterator<Item = Fault> {
-        Fault::ALL.into_iter().filter(move |f| self.contains(*f))
+        let all = Fault::ALL.iter().copied();
+        all.filter(move |f| self.contains(*f))
     }
 
     /// Whether everything that `required` asks for is given.
@@ -200,6 +202,9 @@ impl fmt::Display for Survives {
 }
 
 /// Whether a flush is fast enough for a program that waits for each.
+///
+/// Like the other answers in a contract, this enum is exhaustive on purpose: who
+/// does not know an answer can't serve on it, so a new one is a major version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {
     /// One write on a device or one round trip.
@@ -268,6 +273,9 @@ pub struct FlushContract {
     pub max_inflight: usize,
     /// Batch length and address are multiples of this; a power of two.
     pub block: usize,
+    /// Whether a deleted name stays deleted through every fault in `survives`
+    /// (FC-7). Engines must bear that it does not.
+    pub durable_deletes: bool,
     /// The longest batch, in bytes; at least [`MIN_MAX_BATCH`].
     pub max_batch: usize,
     /// The longest log, in bytes.

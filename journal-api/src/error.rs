@@ -106,8 +106,10 @@ pub enum Outcome {
     Unknown,
 }
 
-/// What the caller should do next.
+/// What the caller should do next. Take what you do not know for
+/// [`Advice::Operator`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Advice {
     /// The same call may work later.
     Retry,
@@ -117,6 +119,18 @@ pub enum Advice {
     StandDown,
     /// A human must look.
     Operator,
+}
+
+impl Advice {
+    /// The name in `--json` and in docs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Advice::Retry => "retry",
+            Advice::Reopen => "reopen",
+            Advice::StandDown => "stand-down",
+            Advice::Operator => "operator",
+        }
+    }
 }
 
 #[derive(Debug)]

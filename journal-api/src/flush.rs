@@ -8,12 +8,20 @@ use std::task::{Context, Poll};
 
 /// What one flush got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flushed {
     /// The durable length of the log, in bytes, this flush included.
     pub len: u64,
     /// What *these* bytes survive: the contract's promise or less (the pipeline
     /// of a replicated store may have shrunk).
     pub survives: Survives,
+}
+
+impl Flushed {
+    /// The durable length of the log, and what the flushed bytes survive.
+    pub fn new(len: u64, survives: Survives) -> Flushed {
+        Flushed { len, survives }
+    }
 }
 
 /// The outcome of [`LogWriter::flush`](crate::LogWriter::flush): a future that is

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 pub struct MemoryStore {
     shared: Arc<Mutex<Shared>>,
     contract: Arc<FlushContract>,
+    mode: Mode,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +42,19 @@ impl MemoryStore {
         MemoryStore {
             shared: Arc::default(),
             contract: Arc::new(contract()),
+            mode: Mode::ReadWrite,
+        }
+    }
+
+    /// What writes asks first.
+    fn writable(&self, path: &StorePath) -> Result<()> {
+        match self.mode {
+            Mode::ReadWrite => Ok(()),
+            _ => {
+                let text = "the store was opened for reading only";
+                let refused = error(ErrorKind::PermissionDenied, path, text);
+                Err(refused.with_outcome(Outcome::NotWritten))
+            }
         }
     }
 
@@ -71,6 +85,7 @@ fn contract() -> FlushContract {
         flush_call: FlushCall::Blocking,
         max_inflight: 1,
         block: 1,
+        durable_deletes: true,
         max_batch: MIN_MAX_BATCH,
         max_log: 1 << 40,
         torn_unit: 1,
@@ -89,7 +104,7 @@ impl JournalStore for MemoryStore {
     }
 
     async fn host_lock(&self, _how: HostLock) -> Result<()> {
-        Ok(())
+        self.writable(&StorePath::root())
     }
 
     async fn create_object(
@@ -97,6 +112,7 @@ impl JournalStore for MemoryStore {
         path: &StorePath,
         options: ObjectOptions,
     ) -> Result<Box<dyn ObjectWriter>> {
+        self.writable(path)?;
         if self.shared().objects.contains_key(path) {
             return Err(error(ErrorKind::AlreadyExists, path, "the object exists"));
         }
@@ -104,12 +120,12 @@ impl JournalStore for MemoryStore {
         Ok(Box::new(MemoryObject {
             shared: self.shared.clone(),
             path: path.clone(),
-            bytes: BytesMut::with_capacity(expected),
-            committed: None,
+            state: State::Open(BytesMut::with_capacity(expected)),
         }))
     }
 
     async fn create_log(&self, path: &StorePath, _o: LogOptions) -> Result<Box<dyn LogWriter>> {
+        self.writable(path)?;
         let mut shared = self.shared();
         if shared.fences.contains_key(path) {
             return Err(error(
@@ -132,7 +148,7 @@ impl JournalStore for MemoryStore {
             log,
             path: path.clone(),
             survives: self.contract.survives,
-            poisoned: None,
+            first_error: None,
         }))
     }
 
@@ -148,6 +164,7 @@ impl JournalStore for MemoryStore {
     }
 
     async fn fence_log(&self, path: &StorePath) -> Result<u64> {
+        self.writable(path)?;
         let mut shared = self.shared();
         let len = match shared.logs.get(path) {
             Some(log) => {
@@ -169,32 +186,19 @@ impl JournalStore for MemoryStore {
         let shared = self.shared();
         let mut rows = Vec::new();
         for (path, (bytes, modified)) in &shared.objects {
-            rows.push(row(
-                path,
-                ListedKind::Object,
-                bytes.len() as u64,
-                *modified,
-                true,
-            ));
+            let len = bytes.len() as u64;
+            rows.push(row(path, ListedKind::Object, len).with_modified(Some(*modified)));
         }
         for (path, log) in &shared.logs {
             let log = lock(log);
-            rows.push(row(
-                path,
-                ListedKind::Log,
-                log.bytes.len() as u64,
-                log.modified,
-                log.sealed,
-            ));
+            let row = row(path, ListedKind::Log, log.bytes.len() as u64);
+            rows.push(
+                row.with_modified(Some(log.modified))
+                    .with_sealed(log.sealed),
+            );
         }
         for (path, len) in &shared.fences {
-            rows.push(row(
-                path,
-                ListedKind::Fence,
-                *len,
-                SystemTime::UNIX_EPOCH,
-                true,
-            ));
+            rows.push(row(path, ListedKind::Fence, *len));
         }
         rows.retain(|r| r.path.is_under(prefix));
         rows.sort_by(|a, b| a.path.cmp(&b.path));
@@ -202,6 +206,7 @@ impl JournalStore for MemoryStore {
     }
 
     async fn delete(&self, path: &StorePath) -> Result<()> {
+        self.writable(path)?;
         let mut shared = self.shared();
         shared.objects.remove(path);
         shared.logs.remove(path);
@@ -209,6 +214,7 @@ impl JournalStore for MemoryStore {
     }
 
     async fn sweep(&self, _older_than: Duration) -> Result<u64> {
+        self.writable(&StorePath::root())?;
         Ok(0)
     }
 
@@ -221,14 +227,8 @@ impl JournalStore for MemoryStore {
     }
 }
 
-fn row(path: &StorePath, kind: ListedKind, len: u64, at: SystemTime, sealed: bool) -> Listed {
-    Listed {
-        path: path.clone(),
-        kind,
-        len,
-        modified: Some(at),
-        sealed,
-    }
+fn row(path: &StorePath, kind: ListedKind, len: u64) -> Listed {
+    Listed::new(path.clone(), kind, len)
 }
 
 struct Rows(std::vec::IntoIter<Listed>);
@@ -244,42 +244,56 @@ impl futures_core::Stream for Rows {
     }
 }
 
+#[derive(Debug)]
 struct MemoryLog {
     log: Arc<Mutex<Log>>,
     path: StorePath,
     survives: Survives,
     /// The first error is final (FC-4).
-    poisoned: Option<Error>,
+    first_error: Option<Error>,
 }
 
 impl MemoryLog {
     fn append(&mut self, batch: &Bytes) -> Result<Flushed> {
-        if let Some(first) = &self.poisoned {
-            return Err(first.clone());
-        }
+        self.usable()?;
         let mut log = lock(&self.log);
-        let refused = if log.fenced {
-            Some(error(
-                ErrorKind::Fenced,
-                &self.path,
-                "another primary has taken over",
-            ))
-        } else if log.sealed {
-            Some(error(ErrorKind::Closed, &self.path, "the log is sealed"))
-        } else {
-            None
-        };
-        if let Some(e) = refused {
-            let e = e.with_outcome(Outcome::NotWritten);
-            self.poisoned = Some(e.clone());
-            return Err(e);
+        if log.sealed && !log.fenced {
+            return Err(self.refusal(ErrorKind::Closed, "the log is sealed"));
         }
-        log.bytes.extend_from_slice(batch);
-        log.modified = SystemTime::now();
-        Ok(Flushed {
-            len: log.bytes.len() as u64,
-            survives: self.survives,
-        })
+        let refused = if log.fenced {
+            self.fenced()
+        } else if batch.is_empty() || batch.len() > MIN_MAX_BATCH {
+            self.refusal(
+                ErrorKind::InvalidInput,
+                "a batch is empty or over max_batch",
+            )
+        } else {
+            log.bytes.extend_from_slice(batch);
+            log.modified = SystemTime::now();
+            return Ok(Flushed::new(log.bytes.len() as u64, self.survives));
+        };
+        self.first_error = Some(refused.clone());
+        Err(refused)
+    }
+
+    /// Fails for ever after the first error.
+    fn usable(&self) -> Result<()> {
+        match &self.first_error {
+            None => Ok(()),
+            Some(first) if first.kind() == ErrorKind::Fenced => Err(first.clone()),
+            Some(first) => Err(self
+                .refusal(ErrorKind::Poisoned, "an earlier flush failed")
+                .with_source(first.clone())),
+        }
+    }
+
+    /// Nothing was written, certainly.
+    fn refusal(&self, kind: ErrorKind, what: &str) -> Error {
+        error(kind, &self.path, what).with_outcome(Outcome::NotWritten)
+    }
+
+    fn fenced(&self) -> Error {
+        self.refusal(ErrorKind::Fenced, "another primary has taken over")
     }
 }
 
@@ -290,40 +304,55 @@ impl LogWriter for MemoryLog {
     }
 
     async fn seal(&mut self) -> Result<u64> {
-        if let Some(first) = &self.poisoned {
-            return Err(first.clone());
-        }
+        self.usable()?;
         let mut log = lock(&self.log);
         if log.fenced {
-            return Err(error(
-                ErrorKind::Fenced,
-                &self.path,
-                "another primary has taken over",
-            ));
+            return Err(self.fenced());
         }
         log.sealed = true;
         Ok(log.bytes.len() as u64)
     }
 }
 
+#[derive(Debug)]
 struct MemoryObject {
     shared: Arc<Mutex<Shared>>,
     path: StorePath,
-    bytes: BytesMut,
-    committed: Option<u64>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(BytesMut),
+    Published(u64),
+    Aborted,
+}
+
+impl MemoryObject {
+    fn ended<T>(&self, what: &str) -> Result<T> {
+        Err(error(ErrorKind::Closed, &self.path, what).with_outcome(Outcome::NotWritten))
+    }
 }
 
 #[async_trait]
 impl ObjectWriter for MemoryObject {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.bytes.extend_from_slice(&bytes);
-        Ok(())
+        match &mut self.state {
+            State::Open(gathered) => {
+                gathered.extend_from_slice(&bytes);
+                Ok(())
+            }
+            State::Published(_) => self.ended("the object is published and never changes"),
+            State::Aborted => self.ended("the object was aborted"),
+        }
     }
 
     async fn commit(&mut self) -> Result<u64> {
-        if let Some(len) = self.committed {
-            return Ok(len); // a repeat that finds its own earlier success (FC-5)
-        }
+        let gathered = match &mut self.state {
+            State::Open(gathered) => gathered,
+            State::Published(len) => return Ok(*len), // its own earlier success (FC-5)
+            State::Aborted => return self.ended("the object was aborted"),
+        };
         let mut shared = lock(&self.shared);
         if shared.objects.contains_key(&self.path) {
             return Err(error(
@@ -332,17 +361,19 @@ impl ObjectWriter for MemoryObject {
                 "the object exists",
             ));
         }
-        let bytes = std::mem::take(&mut self.bytes).freeze();
+        let bytes = std::mem::take(gathered).freeze();
         let len = bytes.len() as u64;
         shared
             .objects
             .insert(self.path.clone(), (bytes, SystemTime::now()));
-        self.committed = Some(len);
+        self.state = State::Published(len);
         Ok(len)
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.bytes.clear();
+        if let State::Open(_) = self.state {
+            self.state = State::Aborted;
+        }
         Ok(())
     }
 }
@@ -403,11 +434,11 @@ impl StoreFactory for MemoryFactory {
         &self,
         uri: &StoreUri,
         options: &Options,
-        _mode: Mode,
+        mode: Mode,
     ) -> Result<Arc<dyn JournalStore>> {
         options.check_known(&[])?;
         let name = format!("{}{}", uri.authority(), uri.path());
         let store = lock(&self.0).entry(name).or_default().clone();
-        Ok(Arc::new(store))
+        Ok(Arc::new(MemoryStore { mode, ..store }))
     }
 }

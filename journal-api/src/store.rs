@@ -4,7 +4,13 @@
 //! [contract](crate::contract#clauses) it keeps, its errors, what dropping its
 //! future means, and an example. All futures may be dropped at any point
 //! (FC-10); "finishes alone" below means that work already handed to the
-//! storage is not undone.
+//! storage is not undone. Under Errors stands what a call fails with beside what
+//! every one may: `TimedOut`, `Unreachable`, `Io`, and `Closed` after
+//! [`JournalStore::close`]. A store that was opened with [`Mode::ReadOnly`] refuses
+//! what would write with `PermissionDenied`.
+//!
+//! None of the traits is sealed, and methods may be added with a default. A store
+//! around another one must then pass the new method on by hand.
 
 use crate::{BoxStream, Flush, FlushContract, Options, Result, StorePath, StoreUri};
 use async_trait::async_trait;
@@ -17,8 +23,10 @@ use std::time::{Duration, SystemTime};
 /// The longest range that one [`Reader::read`] serves, in bytes.
 pub const MAX_READ: u64 = 16 * 1024 * 1024;
 
-/// What a store is opened for.
+/// What a store is opened for. A backend takes a mode that it does not know for
+/// [`Mode::ReadOnly`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Mode {
     /// Never writes, not even a probe.
     ReadOnly,
@@ -26,8 +34,10 @@ pub enum Mode {
     ReadWrite,
 }
 
-/// How [`JournalStore::host_lock`] is asked for.
+/// How [`JournalStore::host_lock`] is asked for. A backend takes a way that it
+/// does not know for [`HostLock::Polite`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HostLock {
     /// A live holder refuses with `Busy`.
     Polite,
@@ -35,8 +45,10 @@ pub enum HostLock {
     TakeOver,
 }
 
-/// From where a reader reads.
+/// From where a reader reads. A backend takes a source that it does not know for
+/// [`Source::Medium`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Source {
     /// From the medium, past every cache that may hold what the medium lost.
     Medium,
@@ -44,8 +56,10 @@ pub enum Source {
     Any,
 }
 
-/// How an object is created.
+/// How an object is created. Each field is a wish that a store may ignore, for it
+/// may be built against a version that did not have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ObjectOptions {
     /// Permission bits, where the storage has them (`0o600` for a backup).
     pub mode: Option<u32>,
@@ -53,15 +67,42 @@ pub struct ObjectOptions {
     pub size_hint: Option<u64>,
 }
 
-/// How a log is created.
+impl ObjectOptions {
+    /// The same options with permission bits.
+    #[must_use]
+    pub fn with_mode(mut self, mode: u32) -> ObjectOptions {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// The same options with the expected length.
+    #[must_use]
+    pub fn with_size_hint(mut self, len: u64) -> ObjectOptions {
+        self.size_hint = Some(len);
+        self
+    }
+}
+
+/// How a log is created. Each field is a wish that a store may ignore.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LogOptions {
     /// The length that the log is expected to reach; a store may prepare it.
     pub size_hint: u64,
 }
 
-/// What a listed name is.
+impl LogOptions {
+    /// The same options with the expected length.
+    #[must_use]
+    pub fn with_size_hint(mut self, len: u64) -> LogOptions {
+        self.size_hint = len;
+        self
+    }
+}
+
+/// What a listed name is. Leave alone what you do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ListedKind {
     /// An object: whole and unchanging.
     Object,
@@ -72,27 +113,73 @@ pub enum ListedKind {
 }
 
 /// One row of [`JournalStore::list`].
+///
+/// ```
+/// use flushproof_api::{Listed, ListedKind, StorePath};
+/// let log = Listed::new(StorePath::new("log/1-0")?, ListedKind::Log, 64);
+/// assert!(!log.sealed && log.modified.is_none());
+/// assert!(log.with_sealed(true).sealed);
+/// # Ok::<(), flushproof_api::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listed {
     /// The path of the object, the log, or of the log that the fence stops.
     pub path: StorePath,
     /// What it is.
     pub kind: ListedKind,
-    /// Its length; for a log that is not sealed an upper bound of the durable length.
+    /// Its length; for a log that is not sealed an upper bound of the durable
+    /// length (perhaps 0 on a store whose [`Visibility`](crate::Visibility) is `OnSeal`);
+    /// for a fence the length found, where it is noted.
     pub len: u64,
     /// When it was last written, where the storage knows.
     pub modified: Option<SystemTime>,
-    /// Whether a log was sealed; objects are.
+    /// Whether a log was sealed; objects and fences are.
     pub sealed: bool,
+}
+
+impl Listed {
+    /// A row of unknown time; sealed, unless it is a log's.
+    pub fn new(path: StorePath, kind: ListedKind, len: u64) -> Listed {
+        Listed {
+            path,
+            kind,
+            len,
+            modified: None,
+            sealed: kind != ListedKind::Log,
+        }
+    }
+
+    /// The same row with the time of the last write, where it is known.
+    #[must_use]
+    pub fn with_modified(mut self, modified: Option<SystemTime>) -> Listed {
+        self.modified = modified;
+        self
+    }
+
+    /// The same row, sealed or not.
+    #[must_use]
+    pub fn with_sealed(mut self, sealed: bool) -> Listed {
+        self.sealed = sealed;
+        self
+    }
 }
 
 /// Room on the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Space {
     /// All of it, in bytes.
     pub total: u64,
     /// What this process may still use, in bytes.
     pub available: u64,
+}
+
+impl Space {
+    /// Both in bytes.
+    pub fn new(total: u64, available: u64) -> Space {
+        Space { total, available }
+    }
 }
 
 /// One directory-like place that holds objects and logs.
@@ -240,7 +327,8 @@ pub trait JournalStore: Send + Sync + Debug + 'static {
     /// Removes an object or a log. A log's fence stays.
     ///
     /// # Contract
-    /// FC-7; idempotent: a missing name is Ok. Never reads as a shorter one.
+    /// FC-7, with the contract's `durable_deletes`; idempotent: a missing name is Ok.
+    /// Never reads as a shorter one.
     /// # Errors
     /// `PermissionDenied`, `Io`.
     /// # Cancel safety
@@ -309,7 +397,7 @@ pub trait JournalStore: Send + Sync + Debug + 'static {
 
 /// The only writer of one log. Dropping it leaves the log as it is, not sealed.
 #[async_trait]
-pub trait LogWriter: Send {
+pub trait LogWriter: Send + Debug {
     /// Appends `batch` at the end and makes it durable. The write is under way
     /// when this returns, whether the [`Flush`] is polled or not; flushes may
     /// resolve in any order. Length and address of `batch` are multiples of the
@@ -348,7 +436,7 @@ pub trait LogWriter: Send {
 
 /// Writes one object. Dropping it before [`commit`](Self::commit) publishes nothing.
 #[async_trait]
-pub trait ObjectWriter: Send {
+pub trait ObjectWriter: Send + Debug {
     /// Appends bytes; nothing is visible yet.
     ///
     /// # Contract

@@ -120,6 +120,21 @@ fn percent_decode(text: &str) -> Result<String> {
     }
 }
 
+/// With a percent sign for what [`StoreUri::parse`] would not take as it is, and
+/// for what would break a line of a log.
+fn encoded(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for c in path.chars() {
+        match c {
+            '%' | '?' | '#' => out.push_str(&format!("%{:02X}", c as u32)),
+            c if c.is_ascii_control() => out.push_str(&format!("%{:02X}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// What [`StoreUri::parse`] reads as the same URI.
 impl fmt::Display for StoreUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.bare {
@@ -135,7 +150,7 @@ impl fmt::Display for StoreUri {
             "{}:{slashes}{}{}",
             self.scheme,
             self.authority,
-            self.path.replace('%', "%25")
+            encoded(&self.path)
         )
     }
 }
@@ -154,6 +169,8 @@ mod tests {
             "memory:",
             "memory:x",
             "nfs:///mnt/a",
+            "s3://b/50%25 of it",
+            "s3://b/why%3F%23%0A",
         ] {
             let uri = StoreUri::parse(text).unwrap();
             assert_eq!(uri.to_string(), text);

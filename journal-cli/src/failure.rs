@@ -1,7 +1,7 @@
 //! [`Failure`]: why a command ends with another exit code than 0, and how that
 //! is said on stderr.
 
-use flushproof::{Advice, Error, ErrorKind, Outcome};
+use flushproof::{Error, ErrorKind, Outcome};
 use serde_json::json;
 use std::io::Write;
 
@@ -112,12 +112,7 @@ fn error_json(error: &Error, notes: &[String]) -> serde_json::Value {
             Outcome::NotWritten => "not-written",
             Outcome::Unknown => "unknown",
         },
-        "advice": match error.advice() {
-            Advice::Retry => "retry",
-            Advice::Reopen => "reopen",
-            Advice::StandDown => "stand-down",
-            Advice::Operator => "operator",
-        },
+        "advice": error.advice().as_str(),
         "text": error.to_string(),
     });
     if !notes.is_empty() {

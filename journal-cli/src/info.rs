@@ -67,6 +67,7 @@ pub fn contract(c: &FlushContract) -> Value {
         "fencing": format!("{:?}", c.fencing).to_lowercase(),
         "visibility": format!("{:?}", c.visibility).to_lowercase(),
         "exposes_unflushed": c.exposes_unflushed,
+        "durable_deletes": c.durable_deletes,
         "max_inflight": c.max_inflight,
         "block": c.block,
         "caveats": c.caveats,

@@ -56,10 +56,7 @@ impl Bounded {
 
     /// Publishes an object.
     pub(crate) async fn put(&self, path: &StorePath, bytes: Bytes) -> Result<()> {
-        let options = ObjectOptions {
-            mode: None,
-            size_hint: Some(bytes.len() as u64),
-        };
+        let options = ObjectOptions::default().with_size_hint(bytes.len() as u64);
         let write = async {
             let mut object = self.store.create_object(path, options).await?;
             object.write(bytes).await?;
@@ -107,7 +104,8 @@ impl Bounded {
         path: &StorePath,
         size_hint: u64,
     ) -> Result<Box<dyn LogWriter>> {
-        let call = self.store.create_log(path, LogOptions { size_hint });
+        let options = LogOptions::default().with_size_hint(size_hint);
+        let call = self.store.create_log(path, options);
         self.bound("creating", path, call).await
     }
 

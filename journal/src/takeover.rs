@@ -174,6 +174,7 @@ impl Successor {
 }
 
 /// Stands in for a writer that is inside a flush; never written to.
+#[derive(Debug)]
 struct Gone;
 
 #[async_trait::async_trait]

@@ -48,10 +48,10 @@ impl Disk for RealDisk {
     fn space(&self, path: &Path) -> io::Result<Space> {
         let vfs = retry(|| nix::sys::statvfs::statvfs(path))?;
         let unit = vfs.fragment_size() as u64;
-        Ok(Space {
-            total: unit.saturating_mul(vfs.blocks() as u64),
-            available: unit.saturating_mul(vfs.blocks_available() as u64),
-        })
+        Ok(Space::new(
+            unit.saturating_mul(vfs.blocks() as u64),
+            unit.saturating_mul(vfs.blocks_available() as u64),
+        ))
     }
 
     fn flushes(&self) -> u64 {

@@ -181,10 +181,8 @@ impl Disk for SimulatedDisk {
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
         let world = self.plain()?;
-        Ok(Space {
-            total: world.capacity,
-            available: world.capacity.saturating_sub(world.used()),
-        })
+        let available = world.capacity.saturating_sub(world.used());
+        Ok(Space::new(world.capacity, available))
     }
 
     fn flushes(&self) -> u64 {

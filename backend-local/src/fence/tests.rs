@@ -19,9 +19,7 @@ fn at() -> StorePath {
 
 async fn create(store: &LocalStore) -> Result<Box<dyn LogWriter>> {
     let block = store.contract().block as u64;
-    let options = LogOptions {
-        size_hint: 2 * block,
-    };
+    let options = LogOptions::default().with_size_hint(2 * block);
     store.create_log(&at(), options).await
 }
 

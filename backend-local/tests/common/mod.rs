@@ -69,9 +69,7 @@ pub async fn put(store: &dyn JournalStore, at: &str, bytes: &'static [u8]) -> Re
 }
 
 pub async fn create_log(store: &dyn JournalStore, at: &str) -> Result<Box<dyn LogWriter>> {
-    let options = LogOptions {
-        size_hint: 64 * 1024,
-    };
+    let options = LogOptions::default().with_size_hint(64 * 1024);
     store.create_log(&path(at), options).await
 }
 

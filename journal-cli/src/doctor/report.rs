@@ -55,7 +55,7 @@ impl Report {
 
     fn promise(&self, out: &mut Out) -> Result<()> {
         out.line("\nA flushed entry survives when")?;
-        for fault in Fault::ALL {
+        for fault in Fault::ALL.iter().copied() {
             let answer = match self.contract.survives.contains(fault) {
                 true => "yes",
                 false => "NO",
@@ -157,6 +157,7 @@ fn words(fault: Fault) -> &'static str {
         Fault::WriterPower => "the writer's machine loses power",
         Fault::StoreCrash => "the storing system crashes",
         Fault::StorePower => "the storing machine loses power",
+        _ => "a fault that this command does not know by words",
     }
 }
 

@@ -29,6 +29,12 @@ struct Sink {
     len: u64,
 }
 
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sink").finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
 impl LogWriter for Sink {
     fn flush(&mut self, batch: Bytes) -> Flush {
@@ -43,10 +49,7 @@ impl LogWriter for Sink {
             return Flush::ready(Err(Error::new(ErrorKind::Io, "the disk is broken")));
         }
         self.len += batch.len() as u64;
-        Flush::ready(Ok(Flushed {
-            len: self.len,
-            survives: Survives::NOTHING,
-        }))
+        Flush::ready(Ok(Flushed::new(self.len, Survives::NOTHING)))
     }
 
     async fn seal(&mut self) -> Result<u64> {

@@ -347,6 +347,7 @@ impl JournalStore for Faulty {
     }
 }
 
+#[derive(Debug)]
 struct FaultyObject {
     inner: Box<dyn ObjectWriter>,
     script: Arc<Script>,
@@ -390,6 +391,7 @@ impl Reader for FaultyReader {
     }
 }
 
+#[derive(Debug)]
 struct FaultyLog {
     inner: Box<dyn LogWriter>,
     script: Arc<Script>,

@@ -209,6 +209,7 @@ impl JournalStore for Late {
     }
 }
 
+#[derive(Debug)]
 struct LateLog {
     inner: Box<dyn LogWriter>,
     delay: Duration,
