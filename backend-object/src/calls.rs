@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Bytes that get a second more each.
 const BYTES_PER_SECOND: usize = 1 << 20;
+/// How often a listing that failed begins again, at most.
+const LISTINGS: u32 = 10;
 /// The most rows of one listing: a store that never ends is stopped.
 pub(crate) const MAX_LISTED: usize = 1 << 22;
 
@@ -103,8 +105,10 @@ impl Calls {
                 Err(failure) => failure,
             };
             if failure.kind() == Some(opendal::ErrorKind::ConditionNotMatch) {
-                // Or an earlier try of ours that seemed to fail.
-                return match self.head(key).await? {
+                // Or an earlier try of ours that seemed to fail. Time for one more
+                // request there always is.
+                let hurried = self.hurried(patience.left().max(self.request_timeout));
+                return match hurried.head(key).await? {
                     Some(Ok(found)) if found.nonce == head.nonce => Ok(Created::Now),
                     Some(found) => Ok(Created::Taken(found)),
                     None => Err(Error::new(
@@ -173,7 +177,7 @@ impl Calls {
         };
         let found = match self.again(0, begin).await {
             // Shorter than a head: somebody else's.
-            Err(f) if matches!(f.kind(), Some(k) if short(k)) => {
+            Err(f) if !f.passes() && f.kind().is_some_and(short) => {
                 return Ok(self.get(key).await?.map(|bytes| Head::decode(&bytes)));
             }
             found => found,
@@ -202,14 +206,22 @@ impl Calls {
         deep: bool,
         take: impl Fn(Found) -> Option<T>,
     ) -> Result<Vec<T>> {
+        let mut patience = Patience::new(self, 0);
         let mut tries = 0;
         loop {
-            let patience = Patience::new(self, 0);
-            match self.list_once(prefix, deep, &take).await {
+            let mut listed = 0;
+            let failure = match self.list_once(prefix, deep, &take, &mut listed).await {
                 Ok(rows) => return Ok(rows),
-                Err(f) if f.passes() && tries < 5 && patience.pause(tries).await => tries += 1,
-                Err(f) => return Err(f.error("can't be listed", &self.at(prefix), &self.secrets)),
+                Err(failure) => failure,
+            };
+            if listed > 0 {
+                // A long one begins again: the server answers, for a while.
+                patience = Patience::new(self, 0);
             }
+            if !failure.passes() || tries >= LISTINGS || !patience.pause(tries).await {
+                return Err(failure.error("can't be listed", &self.at(prefix), &self.secrets));
+            }
+            tries += 1;
         }
     }
 
@@ -218,6 +230,7 @@ impl Calls {
         prefix: &str,
         deep: bool,
         take: &impl Fn(Found) -> Option<T>,
+        listed: &mut usize,
     ) -> std::result::Result<Vec<T>, Failure> {
         let limit = self.request_timeout;
         let options = ListOptions {
@@ -229,15 +242,14 @@ impl Calls {
             .map_err(|_| Failure::Silent(limit))?
             .map_err(Failure::Said)?;
         let mut rows = Vec::new();
-        let mut listed = 0;
         // Each page is bounded: a long list may take long.
         while let Some(entry) = timeout(limit, lister.try_next())
             .await
             .map_err(|_| Failure::Silent(limit))?
             .map_err(Failure::Said)?
         {
-            listed += 1;
-            if listed > MAX_LISTED {
+            *listed += 1;
+            if *listed > MAX_LISTED {
                 let text = "the listing does not end";
                 let error = opendal::Error::new(opendal::ErrorKind::Unexpected, text);
                 return Err(Failure::Said(error));
@@ -326,10 +338,13 @@ impl Patience {
         }
     }
 
+    fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
     /// How long the next request may take.
     fn limit(&self) -> Duration {
-        let left = self.until.saturating_duration_since(Instant::now());
-        self.request.min(left)
+        self.request.min(self.left())
     }
 
     /// Waits before the next try; false: there is no time for one.

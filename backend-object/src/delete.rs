@@ -1,12 +1,14 @@
 //! Deleting, and sweeping what was left over.
 //!
 //! A store forgets deleted names: a PUT that was delayed on its way succeeds on
-//! a deleted key. So the fence of a row is never deleted, and a log's marker goes
-//! before its row: a reader looks at the marker last, and so never takes a row
-//! that is being deleted for a shorter log.
+//! a deleted key. So the fence of a row is never deleted, and a deleted log leaves
+//! a mark in its row, for a while: its marker may come back.
+//!
+//! A log's marker goes before its row: a reader looks at the marker last, and so
+//! never takes a row that is being deleted for a shorter log.
 
 use crate::calls::{Calls, Created, Found};
-use crate::head::{HEAD, Head, Id, Kind};
+use crate::head::{HEAD, Head, Id, Kind, Strange};
 use crate::keys::{self, Folder};
 use crate::object::InUse;
 use crate::{fence, row::Row};
@@ -45,21 +47,44 @@ async fn delete_log(calls: &Calls, path: &StorePath) -> Result<()> {
     if let Some(found) = calls.head(&marker).await? {
         let head = found.map_err(|strange| strange.error(&calls.at(&marker)))?;
         // A fencer that did not come so far as to name its fence.
-        let row = Row::list(calls, &keys::row(path, head.nonce)).await?;
         let folder = keys::row(path, head.nonce);
+        let row = Row::list(calls, &folder).await?;
         if row.ended && !crate::log::is_sealed(calls, &folder, &row).await? {
             fence::name(calls, path, head.nonce, row.len()).await?;
+        }
+        if !row.gone {
+            mark_gone(calls, &folder, head.nonce).await?;
         }
         calls.delete(&marker).await?;
     }
     // Also of one whose deletion was interrupted before.
     let folder = format!("{}{path}/", keys::DATA);
-    for key in calls.list(&folder, false, |found| Some(found.key)).await? {
-        if let Some(Folder::Row(_, id)) = keys::parse_folder(&key) {
-            delete_row(calls, &keys::row(path, id), None).await?;
+    let folders = calls.list(&folder, false, |found| Some(found.key)).await?;
+    // Looked at behind the listing: a row is not older than its marker.
+    let living = calls.head(&marker).await?;
+    for key in folders {
+        match keys::parse_folder(&key) {
+            Some(Folder::Row(_, id)) if !is_of(&living, id) => {
+                delete_row(calls, &keys::row(path, id), None).await?;
+            }
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// Says in the row that the log is deleted, for good.
+async fn mark_gone(calls: &Calls, folder: &str, id: Id) -> Result<()> {
+    let key = keys::gone(folder);
+    let head = Head::new(Kind::Gone, id, 0, &[])?;
+    match calls.create(&key, &head, Bytes::new()).await? {
+        Created::Now => Ok(()),
+        Created::Taken(Ok(found)) if found.kind == Kind::Gone => Ok(()),
+        Created::Taken(found) => {
+            let strange = found.err().unwrap_or(Strange::Damaged);
+            Err(strange.error(&calls.at(&key)))
+        }
+    }
 }
 
 /// Deletes the flushes of a row that are older; its first fence stays, for ever.
@@ -90,6 +115,7 @@ pub(crate) async fn sweep(calls: &Calls, in_use: &InUse, older_than: Duration) -
     let now = SystemTime::now();
     let ago = |age: Duration| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     let before = ago(older_than);
+    let certain = ago(older_than.max(NOTHING_ON_ITS_WAY));
     let take = |found: Found| is_older(&found, before).then_some(found.key);
     let trials = calls.list(keys::TRIAL, true, take).await?;
     let mut count = trials.len() as u64;
@@ -99,13 +125,12 @@ pub(crate) async fn sweep(calls: &Calls, in_use: &InUse, older_than: Duration) -
         for key in calls.list(&folder, false, |found| Some(found.key)).await? {
             match keys::parse_folder(&key) {
                 Some(Folder::Path) if key != folder => folders.push(key),
-                Some(Folder::Row(path, id)) if !is_at(calls, &keys::marker(&path), id).await? => {
-                    count += delete_row(calls, &key, Some(before)).await?;
+                Some(Folder::Row(path, id)) => {
+                    count += sweep_row(calls, &path, &key, id, before, certain).await?;
                 }
                 Some(Folder::Upload(path, id))
                     if !in_use.contains(id) && !is_at(calls, &keys::object(&path), id).await? =>
                 {
-                    let certain = ago(older_than.max(NOTHING_ON_ITS_WAY));
                     count += sweep_upload(calls, &key, id, before, certain).await?;
                 }
                 _ => {}
@@ -117,8 +142,42 @@ pub(crate) async fn sweep(calls: &Calls, in_use: &InUse, older_than: Duration) -
 
 /// Whether the object of this nonce stands at a key.
 async fn is_at(calls: &Calls, key: &str, nonce: Id) -> Result<bool> {
-    let found = calls.head(key).await?;
-    Ok(matches!(found, Some(Ok(head)) if head.nonce == nonce))
+    Ok(is_of(&calls.head(key).await?, nonce))
+}
+
+fn is_of(found: &Option<std::result::Result<Head, Strange>>, nonce: Id) -> bool {
+    matches!(found, Some(Ok(head)) if head.nonce == nonce)
+}
+
+/// Removes what is left of a deleted log, but for its fence; a marker that was
+/// late, too.
+async fn sweep_row(
+    calls: &Calls,
+    path: &StorePath,
+    folder: &str,
+    id: Id,
+    before: SystemTime,
+    certain: SystemTime,
+) -> Result<u64> {
+    let gone = keys::gone(folder);
+    let take = |found: Found| (found.key == gone).then_some(found);
+    let mark = calls.list(&gone, false, take).await?.pop();
+    let marker = keys::marker(path);
+    let mut count = 0;
+    match (is_at(calls, &marker, id).await?, &mark) {
+        (true, None) => return Ok(0),
+        (true, Some(_)) => {
+            calls.delete(&marker).await?;
+            count += 1;
+        }
+        (false, _) => {}
+    }
+    count += delete_row(calls, folder, Some(before)).await?;
+    if mark.is_some_and(|mark| is_older(&mark, certain)) {
+        calls.delete(&gone).await?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// Removes the pieces of an upload without a name, unless it may still get one.

@@ -49,7 +49,7 @@ impl Failure {
             Failure::Said(e) => e,
             Failure::Silent(limit) => {
                 let text = format!(
-                    "{at}: {what}: no answer within {limit:?}; is the server up and reachable? \
+                    "{at}: {what}: no answer within {limit:.0?}; is the server up and reachable? \
                      (options timeout, request_timeout)"
                 );
                 return Error::new(ErrorKind::TimedOut, text);
@@ -86,6 +86,18 @@ fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str)
                 "; make room there or raise the quota, then open the journal again",
             );
         }
+        Some("RequestTimeTooSkewed") => {
+            return (
+                ErrorKind::PermissionDenied,
+                "; this machine's clock is wrong: set it, then open the journal again",
+            );
+        }
+        Some("ExpiredToken" | "InvalidToken") => {
+            return (
+                ErrorKind::PermissionDenied,
+                "; the session's credentials have expired or are not the server's: get new ones",
+            );
+        }
         Some("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed") => {
             return (
                 ErrorKind::PermissionDenied,
@@ -119,6 +131,11 @@ fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str)
                 "; is the endpoint right and the server up?",
             ),
             Some(_) => (ErrorKind::Unreachable, "; the connection broke"),
+            None if e.is_temporary() => (
+                ErrorKind::Unreachable,
+                "; the server said so until the time was up (option timeout): it fails or is \
+                 overloaded",
+            ),
             None => (ErrorKind::Io, ""),
         },
     }

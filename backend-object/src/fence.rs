@@ -25,17 +25,18 @@ const AHEAD: u64 = u64::MAX;
 
 /// Fences a log; says below which offset its acknowledged bytes lie.
 pub(crate) async fn fence(calls: &Calls, path: &StorePath) -> Result<u64> {
-    let Some((marker, _)) = calls.open(&keys::marker(path), Kind::Marker).await? else {
-        // Only the fence is left: nothing can be written any more.
-        return find(calls, path).await?.ok_or_else(|| {
-            let text = "there is no such log, and no fence of one";
-            refusal(ErrorKind::NotFound, &calls.at(path.as_str()), text)
-        });
-    };
-    let id = marker.nonce;
-    let len = stop(calls, &keys::row(path, id), id).await?;
-    name(calls, path, id, len).await?;
-    Ok(len)
+    let marker = calls.open(&keys::marker(path), Kind::Marker).await?;
+    if let Some(id) = marker.map(|(head, _)| head.nonce) {
+        if let Some(len) = stop(calls, &keys::row(path, id), id).await? {
+            name(calls, path, id, len).await?;
+            return Ok(len);
+        }
+    }
+    // Only the fence is left: nothing can be written any more.
+    find(calls, path).await?.ok_or_else(|| {
+        let text = "there is no such log, and no fence of one";
+        refusal(ErrorKind::NotFound, &calls.at(path.as_str()), text)
+    })
 }
 
 /// The length at which a log of this path was fenced, if one was.
@@ -60,17 +61,20 @@ pub(crate) async fn name(calls: &Calls, path: &StorePath, id: Id, len: u64) -> R
     }
 }
 
-/// Puts the fence into the row; says the length of the log.
-async fn stop(calls: &Calls, folder: &str, id: Id) -> Result<u64> {
+/// Puts the fence into the row; says the length of the log; `None`: it was deleted.
+async fn stop(calls: &Calls, folder: &str, id: Id) -> Result<Option<u64>> {
     let mut row = Row::list(calls, folder).await?;
     let mut reach = MAX_INFLIGHT;
     loop {
+        if row.gone {
+            return Ok(None);
+        }
         if row.ended {
-            return Ok(row.len());
+            return Ok(Some(row.len()));
         }
         let slot = row.slots();
         if try_slot(calls, folder, id, slot, row.len()).await? == Stopped::Here {
-            return Ok(row.len());
+            return Ok(Some(row.len()));
         }
         if !row.barred {
             // Further and further, if the writer has come there meanwhile.

@@ -52,10 +52,12 @@ pub(crate) enum Kind {
     GivenUp = 11,
     /// A trial at open.
     Trial = 12,
+    /// A log was deleted.
+    Gone = 13,
 }
 
 impl Kind {
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 13] = [
         Kind::Root,
         Kind::Marker,
         Kind::Flush,
@@ -68,6 +70,7 @@ impl Kind {
         Kind::Ready,
         Kind::GivenUp,
         Kind::Trial,
+        Kind::Gone,
     ];
 }
 

@@ -8,6 +8,7 @@
 //! | `PATH.log` | the marker of a log; its nonce is the log's id |
 //! | `PATH.fence-LENGTH` | a log of this path was fenced at this length |
 //! | `.data/PATH/l.ID/SLOT` | the row of a log: its flushes, numbered from 0 without a gap, then a fence or a seal |
+//! | `.data/PATH/l.ID/gone` | this log was deleted |
 //! | `.data/PATH/o.ID/NUMBER` | the pieces of a large object |
 //! | `.data/PATH/o.ID/end` | whether these pieces may be published or were given up |
 //! | `.trial/…` | trials at open |
@@ -50,6 +51,11 @@ pub(crate) fn fence(path: &StorePath, len: u64) -> String {
 /// The row of a log.
 pub(crate) fn row(path: &StorePath, id: Id) -> String {
     format!("{DATA}{path}/l.{id}/")
+}
+
+/// The key that says that a log was deleted.
+pub(crate) fn gone(row: &str) -> String {
+    format!("{row}gone")
 }
 
 /// The pieces of an upload.

@@ -250,6 +250,16 @@ fn azblob(given: &Given<'_>) -> Result<Read> {
                     .into(),
             )
         })?;
+    if let Some(key) = &key {
+        let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+        if key.len() % 4 != 0 || !key.bytes().all(base64) {
+            return Err(wrong(
+                "the account's key is none: it is base64, as `az storage account keys list` shows \
+                 it (option account_key, AZURE_STORAGE_KEY, AZURE_STORAGE_CONNECTION_STRING)"
+                    .into(),
+            ));
+        }
+    }
     let secrets = key.iter().chain(&sas).cloned().collect();
     Ok((
         Service::Azblob { account, key, sas },

@@ -6,7 +6,7 @@
 //! second with a probability that grows with their number.
 
 use crate::calls::{Calls, Created, NOBODY};
-use crate::fault::Failure;
+use crate::fault::{Failure, refusal};
 use crate::head::{Head, Id, Kind};
 use crate::keys;
 use bytes::Bytes;
@@ -92,7 +92,15 @@ async fn in_turn(calls: &Calls, key: &str) -> Result<Option<String>> {
     }
     let (second, payload) = trial()?;
     let created = calls.create(key, &second, payload).await?;
-    let stands = standing(calls, key).await?;
+    let stands = standing(calls, key).await.map_err(|e| match e.kind() {
+        // Nobody else can know this key.
+        ErrorKind::Corrupt => {
+            let text = "what was stored there a moment ago can't be read back; is the endpoint \
+                        that of an object store? (option endpoint)";
+            refusal(ErrorKind::InvalidInput, &calls.at(key), text)
+        }
+        _ => e,
+    })?;
     Ok(match (created, stands) {
         (Created::Now, _) => Some(
             "it ignores If-None-Match: a second PUT of the same key, on condition that it is not \

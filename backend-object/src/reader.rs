@@ -42,14 +42,18 @@ pub(crate) async fn open(shared: &Shared, path: &StorePath) -> Result<ObjectRead
             return Err(refusal(ErrorKind::NotFound, &calls.at(&object), text));
         }
     };
+    let inner = Inner {
+        calls: calls.clone(),
+        key: object,
+        body,
+        kept: Mutex::default(),
+    };
+    if let Body::Log { .. } = &inner.body {
+        inner.look().await?; // a marker alone is no log: it may have come too late
+    }
     Ok(ObjectReader {
         driver: shared.driver.clone(),
-        inner: Arc::new(Inner {
-            calls: calls.clone(),
-            key: object,
-            body,
-            kept: Mutex::default(),
-        }),
+        inner: Arc::new(inner),
     })
 }
 
@@ -304,7 +308,7 @@ impl Inner {
         };
         let known = lock(row).clone();
         let fresh = match known {
-            None => Row::list(&self.calls, folder).await?,
+            None => self.first_look(folder, *id).await?,
             Some(known) if known.ended => known,
             Some(known) => self.advance(folder, *id, known).await?,
         };
@@ -319,6 +323,16 @@ impl Inner {
             *row = Some(fresh.clone());
         }
         Ok(row.clone().unwrap_or(fresh))
+    }
+
+    async fn first_look(&self, folder: &str, id: Id) -> Result<Row> {
+        let row = Row::list(&self.calls, folder).await?;
+        match (row.gone, row.ended) {
+            (true, _) => Err(self.gone()),
+            (_, true) => Ok(row),
+            // What a listing lags behind is found one by one.
+            _ => self.advance(folder, id, row).await,
+        }
     }
 
     /// Looks for what came behind a known row: one object, then more at a time.

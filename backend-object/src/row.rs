@@ -3,7 +3,7 @@
 //! Only what is contiguous from slot 0 counts. What lies behind a gap was on its
 //! way when its writer was stopped, and was never acknowledged.
 
-use crate::calls::Calls;
+use crate::calls::{Calls, Found};
 use crate::contract::MAX_SLOTS;
 use crate::fault::refusal;
 use crate::head::HEAD;
@@ -19,6 +19,8 @@ pub(crate) struct Row {
     pub ended: bool,
     /// Whether a fence stands further behind, so that no writer passes it.
     pub barred: bool,
+    /// Whether the log was deleted, whatever stands there still or again.
+    pub gone: bool,
 }
 
 /// A key of the row and the length of its object.
@@ -27,10 +29,20 @@ type Slot = (u64, u64);
 impl Row {
     /// Lists the row in `folder`.
     pub async fn list(calls: &Calls, folder: &str) -> Result<Row> {
-        let take =
-            |found: crate::calls::Found| Some((keys::number(folder, &found.key)?, found.len));
-        let slots: Vec<Slot> = calls.list(folder, true, take).await?;
-        Row::of(slots).map_err(|slot| {
+        let end = keys::gone(folder);
+        // None: the mark of a deleted log.
+        let take = |found: Found| match found.key == end {
+            true => Some(None),
+            false => Some(Some((keys::number(folder, &found.key)?, found.len))),
+        };
+        let listed: Vec<Option<Slot>> = calls.list(folder, true, take).await?;
+        if listed.contains(&None) {
+            return Ok(Row {
+                gone: true,
+                ..Row::default()
+            });
+        }
+        Row::of(listed.into_iter().flatten().collect()).map_err(|slot| {
             let at = calls.at(&keys::numbered(folder, slot));
             let text = "its length is not that of any flush: somebody else wrote it";
             refusal(ErrorKind::Corrupt, &at, text)

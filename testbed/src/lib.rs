@@ -26,6 +26,7 @@
 //! | `nfs` | nfs-ganesha |
 //! | `s3` | SeaweedFS, one process |
 //! | `azure` | Azurite, one process |
+//! | `rclone` | an S3 server without conditional writes, which must be refused |
 //! | `install` | apt, and running installers with what they print |
 //!
 //! Programs are installed once, into a cache outside the build folder
@@ -42,6 +43,7 @@ pub mod nfs;
 mod place;
 mod ports;
 mod process;
+pub mod rclone;
 pub mod s3;
 mod server;
 mod watchdog;
@@ -52,5 +54,11 @@ pub use server::Server;
 
 /// All servers, in the order in which they are shown.
 pub fn all() -> Vec<&'static dyn Server> {
-    vec![&hdfs::Hdfs, &nfs::NFS, &s3::S3, &azure::Azure]
+    vec![
+        &hdfs::Hdfs,
+        &nfs::NFS,
+        &s3::S3,
+        &azure::Azure,
+        &rclone::Rclone,
+    ]
 }

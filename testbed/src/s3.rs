@@ -144,7 +144,7 @@ impl Server for S3 {
 }
 
 /// One HTTP call; the answer's head and body.
-fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<String> {
+pub(crate) fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     let limit = Some(Duration::from_secs(2));
     stream.set_read_timeout(limit).ok()?;
