@@ -57,7 +57,7 @@ async fn row(calls: &Calls, found: Found) -> Result<Option<Listed>> {
     };
     let payload = found.len.checked_sub(HEAD as u64);
     let (len, sealed) = match (kind, payload) {
-        (_, None) => return Ok(None),
+        (ListedKind::Fence, Some(_)) => (fenced, true),
         (ListedKind::Object, Some(len)) if len <= INLINE as u64 => (len, true),
         (ListedKind::Object, Some(_)) => match calls.head(&found.key).await? {
             Some(Ok(head)) if head.kind == Kind::Pieces => (head.offset, true),
@@ -67,7 +67,7 @@ async fn row(calls: &Calls, found: Found) -> Result<Option<Listed>> {
             Some(row) => row,
             None => return Ok(None),
         },
-        (_, Some(_)) => (fenced, true),
+        _ => return Ok(None),
     };
     let row = Listed::new(path, kind, len);
     Ok(Some(row.with_modified(found.modified).with_sealed(sealed)))

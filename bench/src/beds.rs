@@ -6,9 +6,9 @@ use crate::{Failure, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
 use flushproof::{Config, Options, StoreUri};
-use flushproof_api::{Mode, Survives};
+use flushproof_api::{JournalStore, Mode, Survives};
 use flushproof_backend_hdfs::{HdfsFactory, HdfsStore, floor::Floor};
-use flushproof_backend_nfs::{NfsFactory, bare::BareFile};
+use flushproof_backend_nfs::{NfsFactory, NfsStore, bare::BareFile};
 use flushproof_backend_object::{Bare as Put, ObjectFactory};
 use flushproof_testbed::Bed;
 use tokio::runtime::Runtime;
@@ -49,8 +49,10 @@ async fn place(name: &'static str, bed: &Bed) -> Result<Store> {
             (Box::new(bare), "write and hsync of hdfs-native")
         }
         "nfs" => {
+            let store = NfsStore::open(&beside, &options, Mode::ReadWrite).await?;
+            let bytes = Bytes::from(vec![7; ENTRY.next_multiple_of(store.contract().block)]);
             let file = BareFile::create(&beside, &options).await?;
-            (Box::new(Nfs(file)), "WRITE FILE_SYNC")
+            (Box::new(Nfs(file, bytes)), "WRITE FILE_SYNC")
         }
         "s3" | "azure" => {
             let put = Put::new(&beside, &options)?;
@@ -127,12 +129,12 @@ impl Bare for Hdfs {
     }
 }
 
-struct Nfs(BareFile);
+struct Nfs(BareFile, Bytes);
 
 #[async_trait]
 impl Bare for Nfs {
     async fn call(&mut self) -> Result<()> {
-        Ok(self.0.write(Bytes::from_static(&[7; ENTRY])).await?)
+        Ok(self.0.write(self.1.clone()).await?)
     }
 }
 

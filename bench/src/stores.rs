@@ -19,10 +19,11 @@ const WARM_UP: usize = 5;
 /// How many tasks are beside the one.
 const MANY: usize = 64;
 
-/// The length of an entry, and of what a bare call writes.
+/// The length of an entry.
 pub const ENTRY: usize = 256;
 
-/// The bare call of a storage, with [`ENTRY`] bytes.
+/// The bare call of a storage, with [`ENTRY`] bytes or, where the storage has larger
+/// units, one unit, as a flush has.
 #[async_trait]
 pub trait Bare: Send {
     /// Once more; its bytes are durable when it returns.

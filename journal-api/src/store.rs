@@ -401,7 +401,9 @@ pub trait LogWriter: Send + Debug {
     /// Appends `batch` at the end and makes it durable. The write is under way
     /// when this returns, whether the [`Flush`] is polled or not; flushes may
     /// resolve in any order. Length and address of `batch` are multiples of the
-    /// contract's `block`; `batch` is at most `max_batch` long and not empty.
+    /// contract's `block`; `batch` is at most `max_batch` long and not empty; at
+    /// most `max_inflight` are under way, and none goes past `max_log`. What breaks
+    /// these rules may be refused with `InvalidInput`, which is final as any error.
     ///
     /// # Contract
     /// FC-1, FC-3, FC-4, FC-12. A `Blocking` store writes on the calling thread.
