@@ -27,6 +27,7 @@
 //! | `s3` | SeaweedFS, one process |
 //! | `azure` | Azurite, one process |
 //! | `rclone` | an S3 server without conditional writes, which must be refused |
+//! | `s3s` | an S3 server whose conditional writes race, the same |
 //! | `install` | apt, and running installers with what they print |
 //!
 //! Programs are installed once, into a cache outside the build folder
@@ -45,6 +46,7 @@ mod ports;
 mod process;
 pub mod rclone;
 pub mod s3;
+pub mod s3s;
 mod server;
 mod watchdog;
 
@@ -60,5 +62,6 @@ pub fn all() -> Vec<&'static dyn Server> {
         &s3::S3,
         &azure::Azure,
         &rclone::Rclone,
+        &s3s::S3s,
     ]
 }
