@@ -6,7 +6,7 @@
 //! a new file, locked already, over the old name: the next starter then finds
 //! the new holder, and the old one's lock is on a file that nobody sees.
 
-use crate::disk::{File, Folder, How, LockGuard, read_full, write_all};
+use crate::disk::{File, Folder, How, LockGuard, host, read_full, write_all};
 use crate::fault::{fault, refusal, refused};
 use crate::names::LOCK;
 use crate::temp::{InUse, Temp};
@@ -99,12 +99,6 @@ fn note(file: &dyn File) -> io::Result<()> {
     );
     file.set_len(0)?;
     write_all(file, &[text.as_bytes()], 0).map_err(|s| s.error)
-}
-
-/// This machine's name: on a network file system the holder may be elsewhere.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    name.map_or_else(|_| "unknown".to_owned(), |n| n.trim().to_owned())
 }
 
 fn busy(root: &dyn Folder, file: &dyn File, only: bool) -> Error {

@@ -1,5 +1,5 @@
 //! `nfs:///…` where there is no mount: what is said, and that nothing is touched.
-//! Mounts themselves: `journal-cli/tests/mount.rs`, in a virtual machine.
+//! Mounts themselves: `store-tests/tests/mount.rs`, in an emulated machine.
 #![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
 use flushproof_api::*;
