@@ -26,6 +26,7 @@
 //! | `nfs` | nfs-ganesha |
 //! | `s3` | SeaweedFS, one process |
 //! | `azure` | Azurite, one process |
+//! | `mount` | an emulated machine whose kernel mounts NFS |
 //! | `install` | apt, and running installers with what they print |
 //!
 //! Programs are installed once, into a cache outside the build folder
@@ -38,6 +39,7 @@ pub mod azure;
 mod bed;
 pub mod hdfs;
 pub mod install;
+pub mod mount;
 pub mod nfs;
 mod place;
 mod ports;
