@@ -28,6 +28,7 @@
 //! | `azure` | Azurite, one process |
 //! | `rclone` | an S3 server without conditional writes, which must be refused |
 //! | `mount` | an emulated machine whose kernel mounts NFS |
+//! | `s3s` | an S3 server whose conditional writes race, the same |
 //! | `install` | apt, and running installers with what they print |
 //!
 //! Programs are installed once, into a cache outside the build folder
@@ -47,6 +48,7 @@ mod ports;
 mod process;
 pub mod rclone;
 pub mod s3;
+pub mod s3s;
 mod server;
 mod watchdog;
 
@@ -62,5 +64,6 @@ pub fn all() -> Vec<&'static dyn Server> {
         &s3::S3,
         &azure::Azure,
         &rclone::Rclone,
+        &s3s::S3s,
     ]
 }
