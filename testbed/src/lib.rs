@@ -27,6 +27,7 @@
 //! | `s3` | SeaweedFS, one process |
 //! | `azure` | Azurite, one process |
 //! | `rclone` | an S3 server without conditional writes, which must be refused |
+//! | `mount` | an emulated machine whose kernel mounts NFS |
 //! | `s3s` | an S3 server whose conditional writes race, the same |
 //! | `install` | apt, and running installers with what they print |
 //!
@@ -40,6 +41,7 @@ pub mod azure;
 mod bed;
 pub mod hdfs;
 pub mod install;
+pub mod mount;
 pub mod nfs;
 mod place;
 mod ports;
