@@ -65,6 +65,10 @@ impl Failure {
     }
 }
 
+const NO_CREDENTIALS: &str = "; no credentials were found, or they do not do for this account: set \
+     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or \
+     GOOGLE_APPLICATION_CREDENTIALS, as the provider's own tools take them";
+
 /// Kind and advice, from OpenDAL's kind, the provider's code and the connection.
 fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str) {
     match code {
@@ -104,6 +108,10 @@ fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str)
                 "; the credentials are wrong: check key and secret, and the machine's clock",
             );
         }
+        // Azure's words for a request that was not signed.
+        Some("NoAuthenticationInformation" | "AuthorizationFailure") => {
+            return (ErrorKind::PermissionDenied, NO_CREDENTIALS);
+        }
         _ => {}
     }
     match e.kind() {
@@ -115,12 +123,7 @@ fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str)
         K::RateLimited => (ErrorKind::Unreachable, "; the server asks to slow down"),
         K::ConfigInvalid => (ErrorKind::InvalidInput, "; check the options"),
         K::Unsupported => (ErrorKind::Unsupported, ""),
-        _ if missing_credentials(e) => (
-            ErrorKind::PermissionDenied,
-            "; no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-             AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or GOOGLE_APPLICATION_CREDENTIALS, as \
-             the provider's own tools take them",
-        ),
+        _ if missing_credentials(e) => (ErrorKind::PermissionDenied, NO_CREDENTIALS),
         _ => match connection(e) {
             Some(c) if c.is_timeout() => (
                 ErrorKind::TimedOut,
