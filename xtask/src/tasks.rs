@@ -47,14 +47,18 @@ pub fn ci() -> Result<(), Failed> {
     ])
 }
 
+/// The module of the command's tests that need real servers.
+const SERVERS: &str = "servers::";
+
 /// The fast loop: everything that needs no server.
 pub fn test() -> Result<(), Failed> {
     let mut args = vec!["test", "--workspace"];
     for package in ON_SERVERS {
         args.extend(["--exclude", package]);
     }
+    args.extend(["--", "--skip", SERVERS]);
     println!(
-        "left out, because they need servers: {}",
+        "left out, because they need servers: {}, and the command's tests in {SERVERS}",
         ON_SERVERS.join(", ")
     );
     run::steps(vec![
