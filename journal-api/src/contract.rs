@@ -279,7 +279,7 @@ pub struct FlushContract {
     /// The longest batch, in bytes; at least [`MIN_MAX_BATCH`].
     pub max_batch: usize,
     /// The longest log, in bytes. A store that takes only N flushes into one log
-    /// says N times `block`.
+    /// says N times the shortest: `block`, or 64 bytes, which a journal's always have.
     pub max_log: u64,
     /// A crash tears unflushed bytes at multiples of this.
     pub torn_unit: usize,
