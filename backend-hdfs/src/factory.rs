@@ -2,7 +2,7 @@
 
 use crate::HdfsStore;
 use async_trait::async_trait;
-use flushproof_api::{JournalStore, Mode, Options, Result, StoreFactory, StoreUri};
+use flushproof_api::{ErrorKind, JournalStore, Mode, Options, Result, StoreFactory, StoreUri};
 use std::sync::Arc;
 
 /// Serves the scheme `hdfs`: `hdfs://namenode:8020/folder`, `hdfs://nameservice/folder`,
@@ -33,6 +33,11 @@ impl StoreFactory for HdfsFactory {
         options: &Options,
         mode: Mode,
     ) -> Result<Arc<dyn JournalStore>> {
-        Ok(Arc::new(HdfsStore::open(uri, options, mode).await?))
+        let opened = HdfsStore::open(uri, options, mode).await;
+        // Who is not answered wants to know where that was.
+        Ok(Arc::new(opened.map_err(|e| match e.kind() {
+            ErrorKind::Unreachable | ErrorKind::TimedOut => e.context(uri),
+            _ => e,
+        })?))
     }
 }

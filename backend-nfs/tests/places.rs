@@ -206,7 +206,7 @@ async fn fc_12_a_full_disk_is_an_error_and_nothing_acknowledged_is_lost() {
 /// What has reached the server's disk at this moment is what a power cut would
 /// leave: the file that the small file system is in, as it is, mounted anew.
 #[tokio::test(flavor = "multi_thread")]
-async fn fc_7_names_are_on_the_servers_disk_when_they_are_answered() {
+async fn fc_1_fc_7_what_is_answered_is_on_the_servers_disk() {
     let bed = Bed::start(&nfs::SMALL).unwrap();
     let at = uri(&format!(
         "nfs://127.0.0.1:{}/small/journal",
@@ -214,11 +214,21 @@ async fn fc_7_names_are_on_the_servers_disk_when_they_are_answered() {
     ));
     let store = open_on(&bed, &at, "10s").await;
     let cut = || files_after_a_cut(&bed);
+    let bytes = |name: &str| std::fs::read(kept(&bed).join(name)).unwrap();
     let mut log = create_log(&store, "log/1-0").await.unwrap();
     assert!(cut().contains(&"journal/log/1-0.log".into()), "created");
-    log.flush(batch(&store, 1, 7)).await.unwrap();
+    for n in 1..=3 {
+        log.flush(batch(&store, 2, n)).await.unwrap();
+        cut();
+        let log = bytes("journal/log/1-0.log");
+        assert_eq!(log.len(), usize::from(n) * 8192);
+        for (k, flushed) in log.chunks(8192).enumerate() {
+            assert!(flushed.iter().all(|b| *b == k as u8 + 1), "flushed");
+        }
+    }
     put(&store, "epoch/1", &b"claim"[..]).await.unwrap();
     assert!(cut().contains(&"journal/epoch/1".into()), "committed");
+    assert_eq!(bytes("journal/epoch/1"), b"claim");
     store.fence_log(&path("log/1-0")).await.unwrap();
     let names = cut();
     for fence in ["journal/log/1-0.fence", "journal/log/1-0.fence2"] {
@@ -230,13 +240,20 @@ async fn fc_7_names_are_on_the_servers_disk_when_they_are_answered() {
     assert!(!cut().contains(&"journal/log/1-0.log".into()), "deleted");
 }
 
-/// The names on a copy of the small file system's disk.
+/// Where the files of the last cut are.
+fn kept(bed: &Bed) -> std::path::PathBuf {
+    bed.place().folder.join("kept")
+}
+
+/// The names on a copy of the small file system's disk; the files are kept.
 fn files_after_a_cut(bed: &Bed) -> Vec<String> {
     let copy = bed.place().folder.join("cut.ext4");
     std::fs::copy(nfs::image(bed.place()), &copy).unwrap();
     let folder = bed.place().folder.join("cut");
     std::fs::create_dir_all(&folder).unwrap();
-    let script = "mount -o loop \"$1\" \"$2\" && cd \"$2\" && find . -type f";
+    std::fs::remove_dir_all(kept(bed)).ok();
+    let script =
+        "mount -o loop \"$1\" \"$2\" && cp -a \"$2\" \"$3\" && cd \"$2\" && find . -type f";
     let out = std::process::Command::new("unshare")
         .args([
             "--mount",
@@ -247,7 +264,7 @@ fn files_after_a_cut(bed: &Bed) -> Vec<String> {
             script,
             "sh",
         ])
-        .args([&copy, &folder])
+        .args([&copy, &folder, &kept(bed)])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&out.stderr);

@@ -62,7 +62,8 @@ pub(crate) fn contract(
         flush_call: FlushCall::Detached,
         max_inflight: settings.inflight,
         block: 1,
-        durable_deletes: true,
+        // A PUT that was tried again may have its first try still on the way.
+        durable_deletes: false,
         max_batch: MIN_MAX_BATCH,
         max_log: MAX_LOG,
         torn_unit: 1,

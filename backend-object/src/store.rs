@@ -12,8 +12,9 @@ use crate::{delete, fence, keys, list, log, object, options, reader, service};
 use async_trait::async_trait;
 use bytes::Bytes;
 use flushproof_api::{
-    BoxStream, ErrorKind, FlushContract, HostLock, JournalStore, Listed, LogOptions, LogWriter,
-    Mode, ObjectOptions, ObjectWriter, Options, Reader, Result, Source, Space, StorePath, StoreUri,
+    BoxStream, Error, ErrorKind, FlushContract, HostLock, JournalStore, Listed, LogOptions,
+    LogWriter, Mode, ObjectOptions, ObjectWriter, Options, Reader, Result, Source, Space,
+    StorePath, StoreUri,
 };
 use futures_util::{StreamExt, stream};
 use std::future::Future;
@@ -65,7 +66,7 @@ impl ObjectStore {
         let begun = begin(uri, options, env);
         let scheme = uri.scheme().to_owned();
         async move {
-            let (calls, settings, plain) = begun?;
+            let (calls, settings, endpoint) = begun?;
             let driver = Driver::start()?;
             let looking = calls.clone();
             let looked = driver.run(async move {
@@ -75,7 +76,9 @@ impl ObjectStore {
                     _ => Ok(Probed::Unlooked),
                 }
             });
-            let contract = contract(&scheme, &settings, &looked.await?, plain);
+            let looked = looked.await.map_err(|e| nowhere(e, endpoint.as_deref()))?;
+            let plain = endpoint.is_some_and(|e| e.starts_with("http://"));
+            let contract = contract(&scheme, &settings, &looked, plain);
             Ok(ObjectStore {
                 shared: Arc::new(Shared {
                     calls,
@@ -101,19 +104,30 @@ impl ObjectStore {
     }
 }
 
-/// Reads options and builds the service; makes no request.
+/// An error of the first requests: one that nobody answered says where it went.
+fn nowhere(error: Error, endpoint: Option<&str>) -> Error {
+    match (error.kind(), endpoint) {
+        (ErrorKind::Unreachable | ErrorKind::TimedOut, Some(endpoint)) => {
+            error.context(format_args!("endpoint {endpoint}"))
+        }
+        _ => error,
+    }
+}
+
+/// Reads options and builds the service; makes no request. Gives the endpoint,
+/// where one is known, besides.
 pub(crate) fn begin(
     uri: &StoreUri,
     options: &Options,
     env: Env<'_>,
-) -> Result<(Calls, options::Settings, bool)> {
+) -> Result<(Calls, options::Settings, Option<String>)> {
     let (settings, place, secrets) = options::read(uri, options, env)?;
     let shown = uri.to_string();
     let shown = shown.trim_end_matches('/').to_owned();
     let operator = service::operator(&place, &shown)?;
     let times = (settings.timeout, settings.request_timeout);
-    let plain = place.endpoint.is_some_and(|e| e.starts_with("http://"));
-    Ok((Calls::new(operator, shown, secrets, times), settings, plain))
+    let calls = Calls::new(operator, shown, secrets, times);
+    Ok((calls, settings, place.endpoint))
 }
 
 /// The first look at the place: whether it can be used, and is one of ours.

@@ -292,8 +292,8 @@ async fn fc_9_late_requests_of_a_fenced_writer_change_nothing(bed: &Bed) {
     let store = through(&proxy, bed, &uri, IMPATIENT).await;
     let direct = open(bed, &uri).await;
     let at = path("log/1-0");
-    // Slot 2 is where the fence comes; slots 3 and 4 arrive behind it.
-    proxy.on(|seen: &Seen| match (2..6).any(|slot| seen.is_flush(slot)) {
+    // Slot 2 is where the fence comes; 3 lands before it, 4 behind it.
+    proxy.on(|seen: &Seen| match seen.is_flush(2) || seen.is_flush(4) {
         true => Fault::Hold,
         false => Fault::Pass,
     });
@@ -309,6 +309,13 @@ async fn fc_9_late_requests_of_a_fenced_writer_change_nothing(bed: &Bed) {
             _ => assert_eq!(error(result).outcome(), Outcome::Unknown, "{n}"),
         }
     }
+    let keys = raw::keys(&raw::raw(bed, &uri)).await;
+    assert!(
+        keys.iter()
+            .any(|key| key.ends_with("/00000000000000000003")),
+        "{keys:?}"
+    );
+    assert_eq!(read_all(&direct, &at).await.len(), 20);
     assert_eq!(direct.fence_log(&at).await.unwrap(), 20);
     let statuses = proxy.release().await;
     assert!(

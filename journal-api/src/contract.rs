@@ -278,7 +278,8 @@ pub struct FlushContract {
     pub durable_deletes: bool,
     /// The longest batch, in bytes; at least [`MIN_MAX_BATCH`].
     pub max_batch: usize,
-    /// The longest log, in bytes.
+    /// The longest log, in bytes. A store that takes only N flushes into one log
+    /// says N times `block`.
     pub max_log: u64,
     /// A crash tears unflushed bytes at multiples of this.
     pub torn_unit: usize,

@@ -58,10 +58,74 @@ fn every_test_that_the_recovery_table_cites_exists() {
     }
 }
 
+/// All code below a folder of the repository.
+fn sources(folder: &str) -> String {
+    let all = files(&root().join(folder), ".rs");
+    all.iter()
+        .map(|f| std::fs::read_to_string(f).unwrap())
+        .collect()
+}
+
+/// The backends, as the contract's page heads their sections.
+const BACKENDS: [&str; 5] = [
+    "journal-api",
+    "backend-local",
+    "backend-nfs",
+    "backend-hdfs",
+    "backend-object",
+];
+
+#[test]
+fn every_test_that_the_durability_contract_cites_exists() {
+    let document = text("docs/durability-contract.md");
+    let above = sources("journal") + &sources("store-tests");
+    let is_test = |word: &&str| {
+        let letters = |c: char| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit();
+        word.matches('_').count() > 2 && word.chars().all(letters)
+    };
+    let mut cited = 0;
+    for section in document.split("\n## ") {
+        let title = section.lines().next().unwrap();
+        let own = BACKENDS.iter().find(|b| title.contains(*b));
+        let own = own.map_or(String::new(), |backend| sources(backend));
+        // A mount's file calls are those of the local backend.
+        let own = match title.contains("nfs:///") {
+            true => own + &sources("backend-local"),
+            false => own,
+        };
+        for name in quoted(section).filter(is_test) {
+            let function = format!("fn {name}(");
+            let there = own.contains(&function) || above.contains(&function);
+            assert!(there, "no test {name} of {title:?}");
+            cited += 1;
+        }
+    }
+    assert!(cited > 100, "only {cited} tests are cited");
+}
+
+#[test]
+fn every_clause_is_worded_as_in_the_code() {
+    let document = text("docs/durability-contract.md");
+    let code = text("journal-api/src/contract.rs");
+    let rows = code.lines().filter_map(|l| l.strip_prefix("//! | FC-"));
+    let rows: Vec<_> = rows.map(|row| row.trim_end_matches(" |")).collect();
+    assert_eq!(rows.len(), 13);
+    for row in rows {
+        assert!(document.contains(&format!("| FC-{row} | ")), "FC-{row}");
+    }
+}
+
 #[test]
 fn every_module_is_in_the_code_map() {
     let map = text("docs/architecture.md");
-    for krate in ["journal", "journal-api", "backend-local"] {
+    for krate in [
+        "journal",
+        "journal-api",
+        "backend-local",
+        "backend-nfs",
+        "backend-hdfs",
+        "backend-object",
+    ] {
         let (_, section) = map.split_once(&format!("### `{krate}`")).unwrap();
         let section = section.split("\n### ").next().unwrap();
         let known: BTreeSet<_> = quoted(section).collect();
@@ -83,6 +147,12 @@ fn every_link_of_a_document_leads_somewhere() {
     let mut documents = files(&root().join("docs"), ".md");
     for name in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"] {
         documents.push(root().join(name));
+    }
+    for folder in std::fs::read_dir(root()).unwrap() {
+        let readme = folder.unwrap().path().join("README.md");
+        if readme.exists() {
+            documents.push(readme);
+        }
     }
     for document in documents {
         let text = std::fs::read_to_string(&document).unwrap();

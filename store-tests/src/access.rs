@@ -1,20 +1,25 @@
 //! How a journal is opened; told to other processes through their environment.
 
-use flushproof::{Config, Options, Registry, StoreUri, Survives};
+use crate::credentials;
+use flushproof::{Config, Registry, StoreUri, Survives};
 use std::process::Command;
 
 const URI: &str = "FLUSHPROOF_CHILD_URI";
 const OPTIONS: &str = "FLUSHPROOF_CHILD_OPTIONS";
+const SLOW: &str = "FLUSHPROOF_CHILD_SLOW";
 
 /// Everything that opens one journal, here or in another process.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// The journal's place.
     pub uri: String,
-    /// The backend's options.
+    /// The backend's options, besides what [`env`](Self::env) says.
     pub options: Vec<(String, String)>,
-    /// What the `journal` command and the children need in their environment besides.
+    /// What the `journal` command needs in its environment. Here, and in the
+    /// children, they are options of the backend.
     pub env: Vec<(String, String)>,
+    /// Flushes are slow, and that is accepted.
+    pub slow: bool,
     /// The backends of this test binary.
     pub registry: Registry,
 }
@@ -26,6 +31,7 @@ impl Access {
             uri: uri.into(),
             options: Vec::new(),
             env: Vec::new(),
+            slow: false,
             registry,
         }
     }
@@ -39,25 +45,29 @@ impl Access {
         if config.folder.scheme() == "memory" {
             config.require = Survives::NOTHING;
         }
-        config.accept_slow_flush = true;
+        config.accept_slow_flush = self.slow;
         config.segment_size = 64 << 10;
-        for (key, value) in &self.options {
+        for (key, value) in self.all_options() {
             config.options.set(key, value);
         }
         config
     }
 
+    /// The backend's options, those from the environment's rows first.
+    fn all_options(&self) -> Vec<(String, String)> {
+        let env = self.env.iter();
+        let env = env.flat_map(|(name, value)| credentials::options(name, value));
+        env.chain(self.options.iter().cloned()).collect()
+    }
+
     /// Tells a process of this test binary where the journal is.
     pub(crate) fn pass_to(&self, command: &mut Command) {
-        let options: Vec<_> = self
-            .options
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
+        let options = self.all_options().into_iter();
+        let options: Vec<_> = options.map(|(k, v)| format!("{k}={v}")).collect();
         command
             .env(URI, &self.uri)
             .env(OPTIONS, options.join("\n"))
-            .envs(self.env.iter().cloned());
+            .env(SLOW, self.slow.to_string());
     }
 
     /// What this process was told, if it is a child.
@@ -70,6 +80,7 @@ impl Access {
         };
         Some(Access {
             options: options.lines().map(pair).collect(),
+            slow: std::env::var(SLOW).is_ok_and(|slow| slow == "true"),
             ..Access::new(uri, registry)
         })
     }
@@ -84,10 +95,5 @@ impl Access {
         };
         let options = self.options.iter().map(option);
         options.chain(self.env.iter().cloned()).collect()
-    }
-
-    /// The backend's options as a value.
-    pub fn options(&self) -> Options {
-        self.config().options
     }
 }

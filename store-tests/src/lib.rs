@@ -21,6 +21,7 @@
 //! | --- | --- |
 //! | `store` | what differs between stores: [`Store`] |
 //! | `access` | how a journal is opened, in this process and in others |
+//! | `credentials` | what a server's environment says, as options |
 //! | `child` | a writer or a follower in a process of its own |
 //! | `state` | entries that prove themselves, and the state they make |
 //! | `scenarios` | what is done, and what must hold |
@@ -32,6 +33,7 @@
 
 mod access;
 pub mod child;
+mod credentials;
 mod figures;
 mod random;
 mod runtime;
@@ -106,13 +108,20 @@ macro_rules! processes {
 macro_rules! server {
     ($store:expr) => {
         $crate::processes!($store);
+        $crate::hanging!($store);
 
         #[test]
         fn a_killed_server_fails_no_append_when_reopen_is_set() {
             let kills = $crate::rounds("FLUSHPROOF_SERVER_KILLS", 5);
             $crate::scenarios::outage::kill_server(&$store, kills);
         }
+    };
+}
 
+/// The scenario of a server that hangs.
+#[macro_export]
+macro_rules! hanging {
+    ($store:expr) => {
         #[test]
         fn fc_12_a_hung_server_is_an_error_within_the_deadline() {
             $crate::scenarios::outage::hang_server(&$store);

@@ -18,7 +18,7 @@ pub struct Store {
     pub place: Place,
     /// The backend's options.
     pub options: Vec<(&'static str, String)>,
-    /// Flushes take so long that less of them are asked for.
+    /// Flushes are slow: that is accepted, and less of them are asked for.
     pub slow: bool,
 }
 
@@ -122,8 +122,6 @@ impl Store {
         self.root(bed.fresh_uri(), bed.env(), None)
     }
 
-    /// What the `journal` command finds in its environment is, as far as it is
-    /// an option of the backend, an option here.
     fn root(
         &self,
         uri: String,
@@ -131,17 +129,10 @@ impl Store {
         folder: Option<tempfile::TempDir>,
     ) -> Root {
         let mut access = Access::new(uri, self.registry.clone());
-        access.options = self
-            .options
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), v.clone()))
-            .collect();
-        for (name, value) in env {
-            match name.strip_prefix("JOURNAL_BACKEND_") {
-                Some(option) => access.options.push((option.to_lowercase(), value)),
-                None => access.env.push((name, value)),
-            }
-        }
+        let options = self.options.iter();
+        access.options = options.map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        access.env = env;
+        access.slow = self.slow;
         Root {
             access,
             _folder: folder,

@@ -117,6 +117,8 @@ fn registry() -> Registry {
     let registry = registry.with(flushproof_backend_nfs::NfsFactory);
     #[cfg(feature = "hdfs")]
     let registry = registry.with(flushproof_backend_hdfs::HdfsFactory);
+    #[cfg(feature = "object")]
+    let registry = registry.with(flushproof_backend_object::ObjectFactory);
     registry
 }
 

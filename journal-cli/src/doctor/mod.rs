@@ -38,7 +38,10 @@ pub async fn run(config: Config, args: &args::Doctor, out: &mut Out) -> Result<(
     let signals = Signals::listen()?;
     let bar = progress::spinner();
     let scratch = Scratch::create(&config)?;
-    let examined = examine(&config, &scratch, args.time, &signals, &bar).await;
+    bar.set_message("what the place promises");
+    // A store that can't be opened has nothing to be removed, and is not asked again.
+    let found = look(&config, &scratch).await?;
+    let examined = examine(&config, &scratch, found, args.time, &signals, &bar).await;
     bar.finish_and_clear();
     let removed = scratch.remove(&config).await;
     let report = examined?;
@@ -53,12 +56,11 @@ pub async fn run(config: Config, args: &args::Doctor, out: &mut Out) -> Result<(
 async fn examine(
     config: &Config,
     scratch: &Scratch,
+    (contract, room): (FlushContract, Option<u64>),
     time: Duration,
     signals: &Signals,
     bar: &ProgressBar,
 ) -> Result<Report> {
-    bar.set_message("what the place promises");
-    let (contract, room) = look(config, scratch).await?;
     let fit = config.check_contract(&contract);
     signals.check()?;
 

@@ -11,6 +11,9 @@ fn an_unknown_scheme_lists_the_known_ones() {
         ("file", cfg!(feature = "local")),
         ("nfs", cfg!(feature = "nfs")),
         ("hdfs", cfg!(feature = "hdfs")),
+        ("s3", cfg!(feature = "object")),
+        ("gs", cfg!(feature = "object")),
+        ("azblob", cfg!(feature = "object")),
         ("memory", true),
     ];
     let known = e.split("knows: ").nth(1).unwrap().trim();

@@ -5,11 +5,14 @@ use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How the names of variables begin that would configure the command.
+const CONFIGURING: [&str; 6] = ["JOURNAL_", "AWS_", "AZURE_", "GOOGLE_", "HADOOP_", "RUST_"];
 
 /// A folder on a disk (`/tmp` may be memory), removed with its owner.
 pub struct Place(TempDir);
@@ -34,12 +37,15 @@ impl Place {
         self.path().join(name)
     }
 
-    /// The command, with this as its current folder and no configuration around it.
+    /// The command, with this as its current folder and its home, and no
+    /// configuration around it.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_journal"));
         command.args(args).current_dir(self.path());
+        command.env("HOME", self.path());
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("JOURNAL_") {
+            let text = name.to_string_lossy();
+            if CONFIGURING.iter().any(|begin| text.starts_with(begin)) {
                 command.env_remove(name);
             }
         }
@@ -64,12 +70,26 @@ impl Place {
 }
 
 /// Runs a command to its end.
-pub fn run(mut command: Command, stdin: impl AsRef<[u8]>) -> Ran {
+pub fn run(command: Command, stdin: impl AsRef<[u8]>) -> Ran {
+    run_within(PATIENCE, command, stdin)
+}
+
+/// Runs a command, which must have ended by itself when this time is over.
+pub fn run_within(limit: Duration, mut command: Command, stdin: impl AsRef<[u8]>) -> Ran {
     let mut child = command.spawn().unwrap();
+    let pid = Pid::from_raw(child.id() as i32);
     let mut to = child.stdin.take().unwrap();
     let bytes = stdin.as_ref().to_vec();
     let feeder = std::thread::spawn(move || drop(to.write_all(&bytes)));
+    let (ended, wait) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let late = wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+        late && kill(pid, Signal::SIGKILL).is_ok()
+    });
     let out = child.wait_with_output().unwrap();
+    drop(ended);
+    let killed = watch.join().unwrap();
+    assert!(!killed, "{command:?} did not end within {limit:?}: {out:?}");
     feeder.join().unwrap();
     Ran {
         code: out.status.code(),
