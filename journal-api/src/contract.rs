@@ -243,7 +243,8 @@ pub enum Visibility {
 /// On which thread a flush does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FlushCall {
-    /// `flush` returns at once; the work goes on elsewhere.
+    /// `flush` returns at once; the work goes on elsewhere, on threads of the store's
+    /// own: `flush` may be called on an appender's thread, whose runtime may end.
     Detached,
     /// `flush` writes on the calling thread and returns a ready [`Flush`](crate::Flush).
     Blocking,

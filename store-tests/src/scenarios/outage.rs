@@ -121,15 +121,22 @@ pub fn kill_server(store: &Store, kills: u64) {
         kills == 0 || reopens > 0 || place.replicated,
         "no kill hit a flush"
     );
+    note(kills, &work, reopens, slowest);
+}
+
+fn note(kills: u64, work: &Work, reopens: u64, slowest: Duration) {
+    let acks = work.acks.load(SeqCst).to_string();
+    let slowest = format!("{:.2}s", slowest.as_secs_f64());
+    let more = [
+        ("acks", acks),
+        ("reopens", reopens.to_string()),
+        ("slowest", slowest),
+    ];
     figures::note(
         "kill -9 of a server's process",
         "FLUSHPROOF_SERVER_KILLS",
         kills,
-        &[
-            ("acks", work.acks.load(SeqCst).to_string()),
-            ("reopens", reopens.to_string()),
-            ("slowest", format!("{:.2}s", slowest.as_secs_f64())),
-        ],
+        &more,
     );
 }
 
