@@ -119,10 +119,6 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
             ErrorKind::PermissionDenied,
             "; the session's credentials have expired or are not the server's: get new ones",
         ),
-        // Azure's words for a request that was not signed.
-        "NoAuthenticationInformation" | "AuthorizationFailure" => {
-            (ErrorKind::PermissionDenied, NO_CREDENTIALS)
-        }
         _ => return None,
     };
     Some(known)
