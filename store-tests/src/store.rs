@@ -137,6 +137,11 @@ impl Store {
             .map(|(k, v)| ((*k).to_owned(), v.clone()))
             .collect();
         for (name, value) in env {
+            // This process finds it as an option: without it, it would see less than
+            // its children.
+            if name == "HADOOP_CONF_DIR" {
+                access.options.push(("conf_dir".into(), value.clone()));
+            }
             match name.strip_prefix("JOURNAL_BACKEND_") {
                 Some(option) => access.options.push((option.to_lowercase(), value)),
                 None => access.env.push((name, value)),
