@@ -288,6 +288,20 @@ impl Child {
         }
     }
 
+    /// Waits until it said that so many appends were acknowledged.
+    pub fn wait_for_acks(&mut self, count: usize) {
+        let began = Instant::now();
+        while self.said("ack").len() < count {
+            let ended = self.process.try_wait().unwrap();
+            assert!(ended.is_none(), "the child ended: {:?}", self.lines.lock());
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "less than {count} acks in a minute"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Every entry that it said to be acknowledged.
     pub fn acked(&self) -> Vec<Acked> {
         self.entries("ack")

@@ -1,6 +1,9 @@
 //! kill -9 of a writer under load, at random points: no acknowledged entry is
 //! lost, the order is kept, no byte is foreign (FC-1, FC-2, FC-5, FC-7). Segments
 //! of 64 KiB roll all the time, checkpoints trim behind the writers.
+//!
+//! How long a writer lives is measured by what it does, not by the clock alone: on a slow
+//! store the same kills find it rolling, checkpointing and trimming too.
 
 use super::{candidate, entries};
 use crate::access::Access;
@@ -9,6 +12,13 @@ use crate::state::{State, Writer, entry};
 use crate::{Random, figures, runtime};
 use flushproof::{Config, SeqNo};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long a writer serves at most before it is killed, in microseconds ...
+const TIME: u64 = 150_000;
+/// ... and, if that takes longer, until how many acknowledgements at most: enough to
+/// fill several segments.
+const ACKS: u64 = 1_000;
 
 /// What all writers were told to be durable.
 #[derive(Default)]
@@ -77,18 +87,24 @@ pub fn kill_writers(access: &Access, rounds: u64) {
     runtime.block_on(config.format(false)).unwrap();
     let mut acknowledged = Acknowledged::default();
     let (mut checkpoints, mut trimmed) = (0, 0);
+    let mut recovers = Duration::from_millis(100);
     for round in 0..rounds {
         let role = match round % 3 {
             0 => Role::WriteAndReopen,
             _ => Role::Write,
         };
+        let began = Instant::now();
         let mut child = Child::spawn(access, round, role);
         if round % 5 == 4 {
             // Perhaps while it recovers.
-            std::thread::sleep(random.micros(120_000));
+            std::thread::sleep(random.micros(recovers.as_micros() as u64 * 6 / 5));
         } else {
             child.wait_for("serving");
-            std::thread::sleep(random.micros(150_000));
+            recovers = began.elapsed();
+            std::thread::sleep(random.micros(TIME));
+            child.wait_for_acks(random.below(ACKS) as usize);
+            // Not just when it has told of one.
+            std::thread::sleep(random.micros(TIME / 20));
         }
         child.kill();
         acknowledged.add(child.acked());
