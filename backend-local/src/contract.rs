@@ -11,6 +11,23 @@ use flushproof_api::{
 /// The longest log: more than any engine asks for, less than any file system's limit.
 pub(crate) const MAX_LOG: u64 = 1 << 40;
 
+/// What another backend promises about a folder that is a mount of its storage.
+/// It knows that storage; this crate sees only a network file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The faults that flushed bytes survive there.
+    pub survives: Survives,
+    /// How an old writer is stopped. A fence by name is not enough for
+    /// [`Fencing::Store`] where names are cached.
+    pub fencing: Fencing,
+    /// When another process sees flushed bytes.
+    pub visibility: Visibility,
+    /// What the system calls of a flush are made on, in words: "an NFS mount of …".
+    pub on: String,
+    /// What an operator should know besides; each a sentence.
+    pub caveats: Vec<String>,
+}
+
 /// What kind of place it is, for a promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Nature {
@@ -102,6 +119,19 @@ pub(crate) fn contract(place: &Place, probed: &Probed, settings: Settings) -> Fl
     }
 }
 
+/// The contract of a mount that another backend answers for.
+pub(crate) fn on_terms(terms: Terms, place: &Place, probed: &Probed) -> FlushContract {
+    let seen = contract(place, probed, Settings::default());
+    FlushContract {
+        survives: terms.survives,
+        mechanism: format!("{} on {}", probed.method.calls(), terms.on),
+        fencing: terms.fencing,
+        visibility: terms.visibility,
+        caveats: terms.caveats,
+        ..seen
+    }
+}
+
 fn nature(place: &Place, probed: &Probed) -> Nature {
     let fs = place.fs.as_str();
     let upper = place.upper.as_deref();
@@ -163,7 +193,8 @@ fn network(fs: &str) -> Option<String> {
     match fs {
         "nfs" | "nfs4" => Some(
             "an NFS mount: what a flush survives depends on the server and is not checked here; \
-             use nfs://server/export/folder, which checks each reply and fences at the server"
+             use nfs://server/export/folder, which checks each reply and fences at the server; or, \
+             for one primary without standbys, nfs:///path/of/the/mount"
                 .into(),
         ),
         "cifs" | "smb3" | "9p" | "ceph" | "lustre" | "gfs2" | "ocfs2" | "afs" | "virtiofs" => {
@@ -304,6 +335,32 @@ mod tests {
                 "{trusting:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_another_backend_promises_takes_the_place_of_what_is_seen() {
+        let terms = Terms {
+            survives: Survives::STORE_POWER,
+            fencing: Fencing::None,
+            visibility: Visibility::Within(Duration::from_secs(60)),
+            on: "a mount".into(),
+            caveats: vec!["A caveat.".into()],
+        };
+        let probed = Probed {
+            method: Method::Dsync,
+            block: 4096,
+            direct_reads: Some(false),
+            fastest: None,
+        };
+        let contract = on_terms(terms.clone(), &place("nfs4", &[]), &probed);
+        contract.validate().unwrap();
+        assert_eq!(contract.mechanism, "O_DSYNC write on a mount");
+        assert_eq!(contract.caveats, terms.caveats);
+        assert!(!contract.durable_deletes);
+        assert_eq!(
+            (contract.survives, contract.fencing, contract.visibility),
+            (terms.survives, terms.fencing, terms.visibility)
+        );
     }
 
     #[test]

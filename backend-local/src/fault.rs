@@ -24,6 +24,12 @@ pub(crate) fn fault(what: &str, path: &Path, source: io::Error) -> Error {
         }
         _ => match source.raw_os_error() {
             Some(5) => "; the device reports an error: see dmesg, and check the disk".into(),
+            // ENOLCK
+            Some(37) => {
+                "; locks don't work on this mount: NFS version 3 needs rpc.statd on both sides, \
+                 version 4 does not"
+                    .into()
+            }
             Some(24 | 23) => "; too many open files: raise ulimit -n".into(),
             _ => String::new(),
         },

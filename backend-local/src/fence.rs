@@ -43,6 +43,7 @@ pub(crate) fn fence(shared: &Shared, path: &StorePath) -> Result<u64> {
             Err(e) => return Err(fault("can't create the fence", &at, e)),
         }
     }
+    refuse_links(folder.as_ref(), &log, &fence, &at)?;
     // Also when it was there: whoever created it may not have come this far.
     let synced = folder.sync();
     synced.map_err(|e| fault("can't make the fence's name durable", &at, e))?;
@@ -58,6 +59,26 @@ pub(crate) fn fence(shared: &Shared, path: &StorePath) -> Result<u64> {
         note(folder.as_ref(), &fence, len).map_err(|e| fault("can't write the fence", &at, e))?;
     }
     Ok(len)
+}
+
+/// Through `nfs://` a log is fenced by links to its own file: to note a length in
+/// such a fence would be to write over the log. On a mount such a journal can be met.
+fn refuse_links(folder: &dyn Folder, log: &str, fence: &str, at: &Path) -> Result<()> {
+    let id = |name: &str| match folder.stat(name) {
+        Ok(meta) => Ok(Some(meta.id)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(fault("can't look at the fence", at, e)),
+    };
+    let is_link = id(log)?.is_some_and(|log| id(fence).is_ok_and(|fence| fence == Some(log)));
+    if !is_link && id(&format!("{fence}2"))?.is_none() {
+        return Ok(());
+    }
+    Err(refusal(
+        ErrorKind::Unsupported,
+        at,
+        "the log was fenced by links, by a primary on nfs://; make a primary there once more and \
+         close it, then open the journal here",
+    ))
 }
 
 /// The log's length; all that can be read of it is durable afterwards, so that

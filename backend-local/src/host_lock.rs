@@ -6,7 +6,7 @@
 //! a new file, locked already, over the old name: the next starter then finds
 //! the new holder, and the old one's lock is on a file that nobody sees.
 
-use crate::disk::{File, Folder, How, LockGuard, read_full, write_all};
+use crate::disk::{File, Folder, How, LockGuard, host, read_full, write_all};
 use crate::fault::{fault, refusal, refused};
 use crate::names::LOCK;
 use crate::temp::{InUse, Temp};
@@ -20,11 +20,13 @@ const TRIES: usize = 100;
 /// More than [`note`] ever writes.
 const LONGEST_NOTE: usize = 1024;
 
-/// Takes the lock, held until the guard is dropped. Blocking.
+/// Takes the lock, held until the guard is dropped. Where the lock is the only
+/// fence (`only`), a live holder is never passed over. Blocking.
 pub(crate) fn take(
     root: &Arc<dyn Folder>,
     in_use: &InUse,
     how: HostLock,
+    only: bool,
 ) -> Result<Box<dyn LockGuard>> {
     let at = root.path().join(LOCK);
     let failed = |e| refused("can't take the host lock", &at, e);
@@ -48,8 +50,8 @@ pub(crate) fn take(
             note(file.as_ref()).map_err(failed)?;
             return Ok(guard);
         }
-        if how != HostLock::TakeOver {
-            return Err(busy(root.as_ref(), file.as_ref()));
+        if only || how != HostLock::TakeOver {
+            return Err(busy(root.as_ref(), file.as_ref(), only));
         }
         if let Some(guard) = place(root, in_use, true).map_err(failed)? {
             return Ok(guard);
@@ -89,16 +91,17 @@ fn note(file: &dyn File) -> io::Result<()> {
         .and_then(|p| Some(p.file_name()?.to_str()?.to_owned()));
     let program = program.as_deref().unwrap_or("unknown program");
     let text = format!(
-        "pid {}\nprogram {:.200}\nsince {}\n",
+        "pid {}\nprogram {:.200}\nsince {}\nhost {:.200}\n",
         std::process::id(),
         program.escape_default().to_string(),
         utc(SystemTime::now()),
+        host().escape_default().to_string(),
     );
     file.set_len(0)?;
     write_all(file, &[text.as_bytes()], 0).map_err(|s| s.error)
 }
 
-fn busy(root: &dyn Folder, file: &dyn File) -> Error {
+fn busy(root: &dyn Folder, file: &dyn File, only: bool) -> Error {
     let mut bytes = [0; LONGEST_NOTE];
     let n = match read_full(file, &mut bytes, 0, 1) {
         Ok(n) => n,
@@ -109,8 +112,17 @@ fn busy(root: &dyn Folder, file: &dyn File) -> Error {
         let value = note.lines().find_map(|l| l.strip_prefix(key));
         value.map(str::trim).unwrap_or("unknown").to_owned()
     };
+    let there = field("host ");
+    let place = match there == host().escape_default().to_string() || there == "unknown" {
+        true => String::new(),
+        false => format!(" on the host {there}"),
+    };
+    let advice = match only {
+        true => "stop that process first: it can't be fenced here",
+        false => "stop that process, or take over from it with --take-over",
+    };
     let text = format!(
-        "in use by pid {} ({}, since {}); stop that process, or take over from it with --take-over",
+        "in use by pid {}{place} ({}, since {}); {advice}",
         field("pid "),
         field("program "),
         field("since ")

@@ -15,6 +15,10 @@
 //! (`true` states that a flush reaches a disk where that can't be seen, such as
 //! on FUSE).
 //!
+//! Where a folder is a mount of a storage that another backend knows, that one
+//! takes the same file calls and answers for the contract:
+//! [`LocalStore::open_on_terms`].
+//!
 //! # Code map
 //!
 //! | module | is about |
@@ -51,6 +55,7 @@ mod spares;
 mod store;
 mod temp;
 
+pub use contract::Terms;
 pub use factory::LocalFactory;
 pub use options::Method;
 pub use store::LocalStore;

@@ -1,6 +1,6 @@
 //! [`LocalStore`]: a folder on a disk of this machine.
 
-use crate::contract::contract;
+use crate::contract::{Terms, contract, on_terms};
 use crate::disk::real::RealDisk;
 use crate::disk::{Disk, Folder, LockGuard};
 use crate::fault::{fault, refusal, refused};
@@ -77,7 +77,30 @@ impl LocalStore {
                 .map_err(|e| fault("can't find the current folder", root, e))?
                 .join(root),
         };
-        LocalStore::open_on(Arc::new(RealDisk::new()), root, options, mode).await
+        LocalStore::open_on(Arc::new(RealDisk::new()), root, options, mode, None).await
+    }
+
+    /// As [`open`](LocalStore::open), for a folder on a mount that another backend
+    /// answers for: the store makes the same file calls, and its contract says
+    /// what `terms` say. Only the option `method` is known.
+    ///
+    /// # Errors
+    /// As [`open`](LocalStore::open); `InvalidInput` if `root` is not absolute.
+    /// # Cancel safety
+    /// As [`open`](LocalStore::open).
+    pub async fn open_on_terms(
+        root: &Path,
+        options: &Options,
+        mode: Mode,
+        terms: Terms,
+    ) -> Result<LocalStore> {
+        options.check_known(&["method"])?;
+        if !root.is_absolute() {
+            let text = "the path of a mount begins with /";
+            return Err(refusal(ErrorKind::InvalidInput, root, text));
+        }
+        let disk = Arc::new(RealDisk::new());
+        LocalStore::open_on(disk, root.to_owned(), options, mode, Some(terms)).await
     }
 
     /// Opens a store on a simulated disk; the method is `direct` unless the
@@ -92,7 +115,7 @@ impl LocalStore {
         mode: Mode,
     ) -> Result<LocalStore> {
         let root = PathBuf::from("/simulated/journal");
-        LocalStore::open_on(Arc::new(disk.clone()), root, options, mode).await
+        LocalStore::open_on(Arc::new(disk.clone()), root, options, mode, None).await
     }
 
     async fn open_on(
@@ -100,6 +123,7 @@ impl LocalStore {
         root: PathBuf,
         options: &Options,
         mode: Mode,
+        terms: Option<Terms>,
     ) -> Result<LocalStore> {
         let settings = Settings::read(options)?;
         blocking(move || {
@@ -118,7 +142,10 @@ impl LocalStore {
                 root: folder,
                 mode,
                 method: probed.method,
-                contract: contract(&place, &probed, settings),
+                contract: match terms {
+                    None => contract(&place, &probed, settings),
+                    Some(terms) => on_terms(terms, &place, &probed),
+                },
                 in_use: InUse::default(),
                 spares: Spares::default(),
                 folders: Folders::default(),
@@ -324,12 +351,8 @@ impl Shared {
         self.check_writable()?;
         let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if held.is_none() {
-            // Where the lock is the only fence, a live holder is never passed over.
-            let how = match self.contract.fencing {
-                Fencing::Store => how,
-                Fencing::HostLock | Fencing::None => HostLock::Polite,
-            };
-            *held = Some(host_lock::take(&self.root, &self.in_use, how)?);
+            let only = self.contract.fencing != Fencing::Store;
+            *held = Some(host_lock::take(&self.root, &self.in_use, how, only)?);
         }
         Ok(())
     }

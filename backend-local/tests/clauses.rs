@@ -322,6 +322,30 @@ async fn fc_9_a_fenced_writer_never_acknowledges_again() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_9_a_fence_that_is_a_link_to_its_log_is_not_written_over() {
+    let folder = folder();
+    let store = open(folder.path()).await;
+    let mut log = create_log(&store, "log/1-0").await.unwrap();
+    log.flush(batch(&store, 1, 7)).await.unwrap();
+    let logs = folder.path().join("log");
+    let file = logs.join("1-0.log");
+    let refused = async || {
+        let e = store.fence_log(&path("log/1-0")).await.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert!(e.to_string().contains("nfs://"), "{e}");
+    };
+    std::fs::hard_link(&file, logs.join("1-0.fence")).unwrap();
+    refused().await;
+    std::fs::hard_link(&file, logs.join("1-0.fence2")).unwrap();
+    refused().await;
+    let bytes = read_all(&store, &path("log/1-0"), Source::Medium).await;
+    assert!(bytes[..store.contract().block].iter().all(|b| *b == 7));
+    // Its room was given back there; the fences lead to what is left of it.
+    std::fs::remove_file(&file).unwrap();
+    refused().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fc_9_every_acknowledged_byte_lies_below_the_fence() {
     let folder = folder();

@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use flushproof_api::*;
-use flushproof_backend_local::LocalStore;
+use flushproof_backend_local::{LocalStore, Terms};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -276,4 +276,52 @@ async fn fc_12_spares_give_way_on_a_full_disk() {
     let longer = store.create_log(&path("log/1-1"), options(15)).await;
     longer.map(|_| ()).unwrap();
     assert_eq!(files(&mount.0.join("journal")), ["log/1-1.log"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_9_where_the_lock_is_the_only_fence_nobody_takes_over() {
+    let folder = folder();
+    let terms = Terms {
+        survives: Survives::STORE_POWER,
+        fencing: Fencing::HostLock,
+        visibility: Visibility::Within(std::time::Duration::from_secs(60)),
+        on: "a mount of another backend".into(),
+        caveats: vec!["One primary.".into()],
+    };
+    let open = async || {
+        let (none, mode) = (Options::new(), Mode::ReadWrite);
+        LocalStore::open_on_terms(folder.path(), &none, mode, terms.clone()).await
+    };
+    let (first, second) = (open().await.unwrap(), open().await.unwrap());
+    assert!(
+        first
+            .contract()
+            .mechanism
+            .ends_with(" on a mount of another backend")
+    );
+    assert_eq!(first.contract().caveats, ["One primary."]);
+    assert_eq!(first.contract().fencing, Fencing::HostLock);
+    first.host_lock(HostLock::Polite).await.unwrap();
+    for how in [HostLock::Polite, HostLock::TakeOver] {
+        let e = error(second.host_lock(how).await);
+        assert_eq!(e.kind(), ErrorKind::Busy);
+        assert!(e.to_string().contains("stop that process first"), "{e}");
+        assert!(!e.to_string().contains("--take-over"), "{e}");
+    }
+    // A holder on another machine is named with it.
+    let note = std::fs::read_to_string(folder.path().join(".lock")).unwrap();
+    let (rest, host) = note.split_once("host ").unwrap();
+    let elsewhere = format!("{rest}host not-{host}");
+    std::fs::write(folder.path().join(".lock"), elsewhere).unwrap();
+    let e = error(second.host_lock(HostLock::Polite).await);
+    assert!(e.to_string().contains(" on the host not-"), "{e}");
+    drop(first);
+    second.host_lock(HostLock::TakeOver).await.unwrap();
+    // The options are those of the file calls.
+    let trust = Options::new().with("trust_fsync", "true");
+    let opened = LocalStore::open_on_terms(folder.path(), &trust, Mode::ReadWrite, terms.clone());
+    assert_eq!(kind(opened.await), ErrorKind::InvalidInput);
+    let none = Options::new();
+    let opened = LocalStore::open_on_terms(Path::new("a/b"), &none, Mode::ReadWrite, terms.clone());
+    assert_eq!(kind(opened.await), ErrorKind::InvalidInput);
 }

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use flushproof_api::{JournalStore, Mode, Options, Result, StoreFactory, StoreUri};
 use std::sync::Arc;
 
-/// Serves the scheme `nfs`: `nfs://server[:port]/export/folder`.
+/// Serves the scheme `nfs`: `nfs://server[:port]/export/folder`, and
+/// `nfs:///mnt/folder` on a mount of the kernel.
 ///
 /// ```
 /// use flushproof_api::*;

@@ -35,6 +35,7 @@ pub(crate) async fn fence(shared: &Shared, path: &StorePath) -> Result<u64> {
     let failed = |e: Fail| fault("can't fence the log", &at, &e);
     let folder = shared.find_folder(&op, &path.parent()).await?;
     let folder = folder.ok_or_else(absent)?;
+    refuse_foreign(shared, &op, &folder, path).await?;
     loop {
         op.begin_anew();
         let linked = link(shared, &op, &folder, path).await;
@@ -53,6 +54,31 @@ pub(crate) async fn fence(shared: &Shared, path: &StorePath) -> Result<u64> {
             Err(e) if e.is_absent() && !op.is_over() => {}
             Err(e) => return Err(failed(e)),
         }
+    }
+}
+
+/// A fence that is a file of its own was made through a mount, by name; its length
+/// says nothing about the log's.
+async fn refuse_foreign(
+    shared: &Shared,
+    op: &Op,
+    folder: &nfs_fh3,
+    path: &StorePath,
+) -> Result<()> {
+    let at = shared.at_log(path);
+    let [first, _] = names::fences(path);
+    let found = shared.find_file(op, folder, &first).await;
+    let found = found.map_err(|e| fault("can't look at the log's fence", &at, &e))?;
+    match found {
+        Some(file) if file.attributes.nlink == 1 && file.attributes.size <= NOTE as u64 => {
+            Err(refusal(
+                ErrorKind::Unsupported,
+                &at,
+                "the log was fenced by name, by a primary on a mount; make a primary there \
+                 (nfs:///…) once more and close it, then open the journal here",
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -11,6 +11,9 @@
 //! a COMMIT of its file on the same connection, because servers do not sync
 //! folders. What a place promises is found out at open.
 //!
+//! `nfs:///mnt/folder` names no server: a folder on a mount of the kernel. One
+//! primary can write there and no standby follow, because a mount can't fence.
+//!
 //! What of the URI's path is the export and what a folder below it is asked of
 //! the server: the longest path that it gives a handle for.
 //!
@@ -34,7 +37,7 @@
 //! | `names`, `folders`, `fault` | file names; folders and files; errors |
 //! | `op`, `procedures` | one operation, its deadline and connection; the calls of NFS version 3 |
 //! | `rpc`, `xdr` | calls over TCP; bytes that nobody vouches for |
-//! | `mount` | `nfs:///…`, a mount of the kernel: not written yet |
+//! | `mount` | `nfs:///…`, a mount of the kernel: the local backend's file calls, and what they are worth there |
 //! | `bare` | the bare call, for benches (feature `bench`) |
 #![warn(missing_docs)]
 

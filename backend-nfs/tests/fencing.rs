@@ -39,6 +39,22 @@ async fn fc_9_a_fenced_writer_never_acknowledges_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fc_9_a_log_that_was_fenced_through_a_mount_is_refused() {
+    // Empty while whoever fences is between two steps; then the length, twice.
+    for note in [String::new(), format!("{:020} {0:020}\n", 8192)] {
+        let at = fresh();
+        let logs = folder(bed(), &at).join("log");
+        std::fs::create_dir_all(&logs).unwrap();
+        std::fs::write(logs.join("1-0.log"), vec![7; 8192]).unwrap();
+        std::fs::write(logs.join("1-0.fence"), &note).unwrap();
+        let e = error(open_at(&at).await.fence_log(&path("log/1-0")).await);
+        assert_eq!(e.kind(), ErrorKind::Unsupported);
+        assert!(e.to_string().contains("nfs:///"), "{e}");
+        assert_eq!(files(&logs), ["1-0.fence", "1-0.log"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fc_9_an_idle_writer_learns_it_when_it_seals() {
     let store = open_at(&fresh()).await;
     let mut log = create_log(&store, "log/1-0").await.unwrap();

@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use flushproof_api::{JournalStore, Mode, Options, Result, StoreFactory, StoreUri};
 use std::sync::Arc;
 
-/// Serves the schemes `s3`, `gs` and `azblob`: `s3://bucket/prefix`.
+/// Serves the schemes `s3`, `gs` and `azblob`, each by a feature of its own:
+/// `s3://bucket/prefix`.
 ///
 /// ```
 /// use flushproof_api::*;
@@ -24,7 +25,14 @@ pub struct ObjectFactory;
 #[async_trait]
 impl StoreFactory for ObjectFactory {
     fn schemes(&self) -> &[&str] {
-        &["s3", "gs", "azblob"]
+        &[
+            #[cfg(feature = "s3")]
+            "s3",
+            #[cfg(feature = "gs")]
+            "gs",
+            #[cfg(feature = "azblob")]
+            "azblob",
+        ]
     }
 
     async fn open(

@@ -65,54 +65,10 @@ impl Failure {
     }
 }
 
-const NO_CREDENTIALS: &str = "; no credentials were found, or they do not do for this account: set \
-     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or \
-     GOOGLE_APPLICATION_CREDENTIALS, as the provider's own tools take them";
-
-/// Kind and advice, from OpenDAL's kind, the provider's code and the connection.
+/// Kind and advice, from the provider's code, OpenDAL's kind and the connection.
 fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str) {
-    match code {
-        Some("NoSuchBucket" | "ContainerNotFound" | "InvalidBucketName") => {
-            return (
-                ErrorKind::NotFound,
-                "; the bucket or container does not exist: make it, or correct the journal's URI",
-            );
-        }
-        Some(
-            "QuotaExceeded"
-            | "InsufficientStorage"
-            | "XMinioStorageFull"
-            | "StorageFull"
-            | "ServiceQuotaExceeded",
-        ) => {
-            return (
-                ErrorKind::NoSpace,
-                "; make room there or raise the quota, then open the journal again",
-            );
-        }
-        Some("RequestTimeTooSkewed") => {
-            return (
-                ErrorKind::PermissionDenied,
-                "; this machine's clock is wrong: set it, then open the journal again",
-            );
-        }
-        Some("ExpiredToken" | "InvalidToken") => {
-            return (
-                ErrorKind::PermissionDenied,
-                "; the session's credentials have expired or are not the server's: get new ones",
-            );
-        }
-        Some("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed") => {
-            return (
-                ErrorKind::PermissionDenied,
-                "; the credentials are wrong: check key and secret, and the machine's clock",
-            );
-        }
-        // Azure's words for a request that was not signed.
-        Some("NoAuthenticationInformation" | "AuthorizationFailure") => {
-            return (ErrorKind::PermissionDenied, NO_CREDENTIALS);
-        }
-        _ => {}
+    if let Some(known) = code.and_then(by_code) {
+        return known;
     }
     match e.kind() {
         K::NotFound => (ErrorKind::NotFound, ""),
@@ -123,24 +79,72 @@ fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str)
         K::RateLimited => (ErrorKind::Unreachable, "; the server asks to slow down"),
         K::ConfigInvalid => (ErrorKind::InvalidInput, "; check the options"),
         K::Unsupported => (ErrorKind::Unsupported, ""),
-        _ if missing_credentials(e) => (ErrorKind::PermissionDenied, NO_CREDENTIALS),
-        _ => match connection(e) {
-            Some(c) if c.is_timeout() => (
-                ErrorKind::TimedOut,
-                "; is the endpoint right and the server up?",
-            ),
-            Some(c) if c.is_connect() => (
-                ErrorKind::Unreachable,
-                "; is the endpoint right and the server up?",
-            ),
-            Some(_) => (ErrorKind::Unreachable, "; the connection broke"),
-            None if e.is_temporary() => (
-                ErrorKind::Unreachable,
-                "; the server said so until the time was up (option timeout): it fails or is \
-                 overloaded",
-            ),
-            None => (ErrorKind::Io, ""),
-        },
+        _ if missing_credentials(e) => (
+            ErrorKind::PermissionDenied,
+            "; no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
+             AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or GOOGLE_APPLICATION_CREDENTIALS, as \
+             the provider's own tools take them",
+        ),
+        _ => by_connection(e),
+    }
+}
+
+/// From the code in the provider's answer.
+fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
+    let known = match code {
+        // Azurite's word also for a wrong key and for a request that was not signed.
+        "AuthorizationFailure" | "NoAuthenticationInformation" => (
+            ErrorKind::PermissionDenied,
+            "; the credentials are wrong, missing, or not enough: check AZURE_STORAGE_ACCOUNT and \
+             AZURE_STORAGE_KEY (or the connection string), and what the account's firewall and \
+             roles allow",
+        ),
+        "NoSuchBucket" | "ContainerNotFound" | "InvalidBucketName" => (
+            ErrorKind::NotFound,
+            "; the bucket or container does not exist: make it, or correct the journal's URI",
+        ),
+        "QuotaExceeded"
+        | "InsufficientStorage"
+        | "XMinioStorageFull"
+        | "StorageFull"
+        | "ServiceQuotaExceeded" => (
+            ErrorKind::NoSpace,
+            "; make room there or raise the quota, then open the journal again",
+        ),
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed" => (
+            ErrorKind::PermissionDenied,
+            "; the credentials are wrong: check key and secret, and the machine's clock",
+        ),
+        "RequestTimeTooSkewed" => (
+            ErrorKind::PermissionDenied,
+            "; this machine's clock is wrong: set it, then open the journal again",
+        ),
+        "ExpiredToken" | "InvalidToken" => (
+            ErrorKind::PermissionDenied,
+            "; the session's credentials have expired or are not the server's: get new ones",
+        ),
+        _ => return None,
+    };
+    Some(known)
+}
+
+/// From how the connection failed, if it did.
+fn by_connection(e: &opendal::Error) -> (ErrorKind, &'static str) {
+    match connection(e) {
+        Some(c) if c.is_timeout() => (
+            ErrorKind::TimedOut,
+            "; is the endpoint right and the server up?",
+        ),
+        Some(c) if c.is_connect() => (
+            ErrorKind::Unreachable,
+            "; is the endpoint right and the server up?",
+        ),
+        Some(_) => (ErrorKind::Unreachable, "; the connection broke"),
+        None if e.is_temporary() => (
+            ErrorKind::Unreachable,
+            "; the server said so until the time was up (option timeout): it fails or is overloaded",
+        ),
+        None => (ErrorKind::Io, ""),
     }
 }
 

@@ -26,11 +26,11 @@ const AHEAD: u64 = u64::MAX;
 /// Fences a log; says below which offset its acknowledged bytes lie.
 pub(crate) async fn fence(calls: &Calls, path: &StorePath) -> Result<u64> {
     let marker = calls.open(&keys::marker(path), Kind::Marker).await?;
-    if let Some(id) = marker.map(|(head, _)| head.nonce) {
-        if let Some(len) = stop(calls, &keys::row(path, id), id).await? {
-            name(calls, path, id, len).await?;
-            return Ok(len);
-        }
+    if let Some(id) = marker.map(|(head, _)| head.nonce)
+        && let Some(len) = stop(calls, &keys::row(path, id), id).await?
+    {
+        name(calls, path, id, len).await?;
+        return Ok(len);
     }
     // Only the fence is left: nothing can be written any more.
     find(calls, path).await?.ok_or_else(|| {

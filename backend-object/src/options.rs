@@ -73,6 +73,10 @@ pub(crate) struct Place {
 }
 
 /// What differs between services.
+#[cfg_attr(
+    not(all(feature = "s3", feature = "gs", feature = "azblob")),
+    allow(dead_code)
+)] // options are read for all of them
 pub(crate) enum Service {
     S3 {
         region: String,

@@ -3,7 +3,6 @@
 use crate::options::{Place, Service};
 use crate::transport::Transport;
 use flushproof_api::{Error, ErrorKind, Result};
-use opendal::services::{Azblob, Gcs, S3};
 use opendal::{HttpTransporter, OperationContext, Operator};
 
 /// Builds the operator of a place. Makes no request.
@@ -12,38 +11,16 @@ pub(crate) fn operator(place: &Place, shown: &str) -> Result<Operator> {
     let plain = plain.is_some_and(|e| e.starts_with("http://"));
     let transport = HttpTransporter::new(Transport::new(plain)?);
     let operator = match &place.service {
+        #[cfg(feature = "s3")]
         Service::S3 { .. } => Operator::new(s3(place)),
-        Service::Gs { credential_file } => {
-            let mut gcs = Gcs::default().bucket(&place.bucket).root(&place.root);
-            if let Some(endpoint) = &place.endpoint {
-                gcs = gcs.endpoint(endpoint);
-            }
-            if let Some(file) = credential_file {
-                gcs = gcs.credential_path(file);
-            }
-            if place.anonymous {
-                gcs = gcs.skip_signature();
-            }
-            Operator::new(gcs)
-        }
-        Service::Azblob { account, key, sas } => {
-            let mut blob = Azblob::default().container(&place.bucket).root(&place.root);
-            if let Some(endpoint) = &place.endpoint {
-                blob = blob.endpoint(endpoint);
-            }
-            if let Some(account) = account {
-                blob = blob.account_name(account);
-            }
-            if let Some(key) = key {
-                blob = blob.account_key(key);
-            }
-            if let Some(sas) = sas {
-                blob = blob.sas_token(sas.trim_start_matches('?'));
-            }
-            if place.anonymous {
-                blob = blob.skip_signature();
-            }
-            Operator::new(blob)
+        #[cfg(feature = "gs")]
+        Service::Gs { .. } => Operator::new(gcs(place)),
+        #[cfg(feature = "azblob")]
+        Service::Azblob { .. } => Operator::new(azblob(place)),
+        #[cfg(not(all(feature = "s3", feature = "gs", feature = "azblob")))]
+        _ => {
+            let text = format!("{shown}: this program was built without this service");
+            return Err(Error::new(ErrorKind::Unsupported, text));
         }
     };
     let operator = operator.map_err(|e| {
@@ -55,8 +32,52 @@ pub(crate) fn operator(place: &Place, shown: &str) -> Result<Operator> {
     Ok(operator.with_context(context))
 }
 
-fn s3(place: &Place) -> S3 {
-    let mut s3 = S3::default().bucket(&place.bucket).root(&place.root);
+#[cfg(feature = "gs")]
+fn gcs(place: &Place) -> opendal::services::Gcs {
+    let gcs = opendal::services::Gcs::default();
+    let mut gcs = gcs.bucket(&place.bucket).root(&place.root);
+    if let Some(endpoint) = &place.endpoint {
+        gcs = gcs.endpoint(endpoint);
+    }
+    if let Service::Gs { credential_file } = &place.service
+        && let Some(file) = credential_file
+    {
+        gcs = gcs.credential_path(file);
+    }
+    if place.anonymous {
+        gcs = gcs.skip_signature();
+    }
+    gcs
+}
+
+#[cfg(feature = "azblob")]
+fn azblob(place: &Place) -> opendal::services::Azblob {
+    let blob = opendal::services::Azblob::default();
+    let mut blob = blob.container(&place.bucket).root(&place.root);
+    if let Some(endpoint) = &place.endpoint {
+        blob = blob.endpoint(endpoint);
+    }
+    if let Service::Azblob { account, key, sas } = &place.service {
+        if let Some(account) = account {
+            blob = blob.account_name(account);
+        }
+        if let Some(key) = key {
+            blob = blob.account_key(key);
+        }
+        if let Some(sas) = sas {
+            blob = blob.sas_token(sas.trim_start_matches('?'));
+        }
+    }
+    if place.anonymous {
+        blob = blob.skip_signature();
+    }
+    blob
+}
+
+#[cfg(feature = "s3")]
+fn s3(place: &Place) -> opendal::services::S3 {
+    let s3 = opendal::services::S3::default();
+    let mut s3 = s3.bucket(&place.bucket).root(&place.root);
     if let Some(endpoint) = &place.endpoint {
         s3 = s3.endpoint(endpoint);
     }

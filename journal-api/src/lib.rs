@@ -33,6 +33,7 @@ mod path;
 mod registry;
 mod store;
 mod uri;
+mod values;
 
 pub use contract::{
     Class, Fault, Fencing, FlushCall, FlushContract, MIN_MAX_BATCH, Survives, Visibility,
@@ -44,11 +45,9 @@ pub use memory::{MemoryFactory, MemoryStore};
 pub use options::Options;
 pub use path::StorePath;
 pub use registry::Registry;
-pub use store::{
-    HostLock, JournalStore, Listed, ListedKind, LogOptions, LogWriter, MAX_READ, Mode,
-    ObjectOptions, ObjectWriter, Reader, Source, Space, StoreFactory,
-};
+pub use store::{JournalStore, LogWriter, MAX_READ, ObjectWriter, Reader, StoreFactory};
 pub use uri::StoreUri;
+pub use values::{HostLock, Listed, ListedKind, LogOptions, Mode, ObjectOptions, Source, Space};
 
 /// Re-exported, because batches and reads are [`bytes::Bytes`].
 pub use bytes;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 const ROLE: &str = "FLUSHPROOF_CHILD_ROLE";
 const RUN: &str = "FLUSHPROOF_CHILD_RUN";
+const ARGUMENTS: [&str; 4] = ["--exact", "child", "--nocapture", "--test-threads=1"];
 
 /// The tasks that append one entry at a time.
 const TASKS: u64 = 5;
@@ -31,6 +32,8 @@ pub enum Role {
     WriteAndReopen,
     /// Follows the journal for ever.
     Follow,
+    /// Formats the place, and ends.
+    Format,
 }
 
 /// What the child does, if this process is one. `false`: it is not.
@@ -44,6 +47,10 @@ pub fn main(registry: Registry) -> bool {
     say(String::new()); // ends the line that the test harness has begun
     match role.as_str() {
         "Follow" => runtime().block_on(follow(config)),
+        "Format" => match runtime().block_on(config.format(false)) {
+            Ok(_) => say("formatted".into()),
+            Err(error) => say(format!("refused {} {error}", error.kind())),
+        },
         "WriteAndReopen" => {
             config.on_unknown = OnUnknown::Reopen;
             runtime().block_on(write(config, run));
@@ -162,6 +169,41 @@ async fn checkpoint(journal: &Journal, state: &Mutex<State>) -> Result<()> {
     }
 }
 
+/// What runs a child of this role in a shell elsewhere; `program` is this very
+/// test binary there.
+pub fn command_line(program: &str, access: &Access, run: u64, role: Role) -> String {
+    let mut command = Command::new(program);
+    command.env(ROLE, format!("{role:?}"));
+    command.env(RUN, run.to_string());
+    access.pass_to(&mut command);
+    let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_str().unwrap());
+    let variables = command
+        .get_envs()
+        .filter_map(|(key, value)| Some(format!("{}={}", key.to_str()?, quoted(value?))));
+    let variables: Vec<_> = variables.collect();
+    format!("{} {program} {}", variables.join(" "), ARGUMENTS.join(" "))
+}
+
+/// What it said, if `key` is before it: the words behind `key`.
+fn behind(key: &str, line: &str) -> Option<String> {
+    Some(line.strip_prefix(key)?.strip_prefix(' ')?.to_owned())
+}
+
+/// The acknowledged entries among lines that children said.
+pub fn acked_in(lines: &[String]) -> Vec<Acked> {
+    let words = lines.iter().filter_map(|line| behind("ack", line));
+    words.map(parse).collect()
+}
+
+fn parse(words: String) -> Acked {
+    let n: Vec<u64> = words.split(' ').map(|w| w.parse().unwrap()).collect();
+    Acked {
+        writer: (n[0], n[1]),
+        n: n[2],
+        seq: n[3],
+    }
+}
+
 /// An acknowledged entry: the writer, its place in the row, its number.
 #[derive(Clone, Copy, Debug)]
 pub struct Acked {
@@ -186,7 +228,7 @@ impl Child {
     pub fn spawn(access: &Access, run: u64, role: Role) -> Child {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .args(ARGUMENTS)
             .env(ROLE, format!("{role:?}"))
             .env(RUN, run.to_string())
             .stdout(Stdio::piped());
@@ -226,8 +268,7 @@ impl Child {
     /// The words behind `key` of all lines that begin with it.
     pub fn said(&self, key: &str) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
-        let behind = |line: &String| Some(line.strip_prefix(key)?.strip_prefix(' ')?.to_owned());
-        lines.iter().filter_map(behind).collect()
+        lines.iter().filter_map(|l| behind(key, l)).collect()
     }
 
     /// Waits until a line begins with `key`.
@@ -252,14 +293,6 @@ impl Child {
     }
 
     fn entries(&self, key: &str) -> Vec<Acked> {
-        let parse = |line: String| {
-            let n: Vec<u64> = line.split(' ').map(|w| w.parse().unwrap()).collect();
-            Acked {
-                writer: (n[0], n[1]),
-                n: n[2],
-                seq: n[3],
-            }
-        };
         self.said(key).into_iter().map(parse).collect()
     }
 

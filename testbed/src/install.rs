@@ -59,6 +59,37 @@ pub fn apt(packages: &[&str], why: &str) -> Result<(), String> {
     apt_get(&args)
 }
 
+/// Unpacks Debian packages below a folder, without installing them; `why` is printed.
+///
+/// # Errors
+/// There is no apt-get, or it failed.
+pub fn download(packages: &[String], into: &Path, why: &str) -> Result<(), String> {
+    println!("unpacking {} ({why})", packages.join(" "));
+    let failed = |e: std::io::Error| format!("{}: {e}", into.display());
+    std::fs::create_dir_all(into).map_err(failed)?;
+    let mut get = Command::new("apt-get");
+    get.arg("download").args(packages).current_dir(into);
+    show_and_run(get)?;
+    for entry in std::fs::read_dir(into).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if file.extension().is_some_and(|e| e == "deb") {
+            let mut unpack = Command::new("dpkg");
+            unpack.arg("-x").arg(&file).arg(into);
+            show_and_run(unpack)?;
+            std::fs::remove_file(&file).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings the lists of packages up to date.
+///
+/// # Errors
+/// There is no apt-get, or it failed.
+pub fn update() -> Result<(), String> {
+    apt_get(&["update", "--quiet"])
+}
+
 /// Runs apt-get, with sudo where there is one (a container's root has none).
 fn apt_get(args: &[&str]) -> Result<(), String> {
     let own = Path::new("/proc/self");

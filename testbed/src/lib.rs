@@ -27,6 +27,8 @@
 //! | `s3` | SeaweedFS, one process |
 //! | `azure` | Azurite, one process |
 //! | `rclone` | an S3 server without conditional writes, which must be refused |
+//! | `mount` | an emulated machine whose kernel mounts NFS |
+//! | `s3s` | an S3 server whose conditional writes race, the same |
 //! | `install` | apt, and running installers with what they print |
 //!
 //! Programs are installed once, into a cache outside the build folder
@@ -39,12 +41,14 @@ pub mod azure;
 mod bed;
 pub mod hdfs;
 pub mod install;
+pub mod mount;
 pub mod nfs;
 mod place;
 mod ports;
 mod process;
 pub mod rclone;
 pub mod s3;
+pub mod s3s;
 mod server;
 mod watchdog;
 
@@ -60,5 +64,6 @@ pub fn all() -> Vec<&'static dyn Server> {
         &s3::S3,
         &azure::Azure,
         &rclone::Rclone,
+        &s3s::S3s,
     ]
 }

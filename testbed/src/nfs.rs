@@ -19,12 +19,24 @@ use std::process::Command;
 use std::time::Duration;
 
 /// nfs-ganesha on a folder of the bed.
-pub static NFS: Nfs = Nfs { small: false };
+pub static NFS: Nfs = Nfs {
+    small: false,
+    protocols: "3",
+};
+
+/// The same for versions 3 and 4, for mounts.
+pub static MOUNTABLE: Nfs = Nfs {
+    small: false,
+    protocols: "3,4",
+};
 
 /// The same with a small file system besides. It is mounted where only the
 /// server sees it (a mount namespace), so it goes with the server's process; the
 /// handles of its files do not survive that.
-pub static SMALL: Nfs = Nfs { small: true };
+pub static SMALL: Nfs = Nfs {
+    small: true,
+    protocols: "3",
+};
 
 /// The process.
 pub const GANESHA: &str = "ganesha";
@@ -39,6 +51,8 @@ const PROGRAMS: [u32; 2] = [100_003, 100_005];
 #[derive(Debug)]
 pub struct Nfs {
     small: bool,
+    /// The versions that are served.
+    protocols: &'static str,
 }
 
 /// The file that the small file system is in.
@@ -175,12 +189,13 @@ impl Nfs {
     fn config(&self, place: &Place) -> String {
         let folder = place.folder.display();
         let (nfs, mount) = (place.ports[0], place.ports[1]);
+        let protocols = self.protocols;
         let mut text = format!(
             "NFS_CORE_PARAM {{ Bind_addr = 127.0.0.1; NFS_Port = {nfs}; MNT_Port = {mount};
-  Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; Protocols = 3;
+  Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; Protocols = {protocols};
   mount_path_pseudo = true; }}
-NFSv4 {{ RecoveryRoot = {folder}/recovery; Graceless = true; }}
-EXPORT_DEFAULTS {{ Access_Type = RW; Squash = None; SecType = sys; Protocols = 3;
+NFSv4 {{ RecoveryRoot = {folder}/recovery; Graceless = true; Only_Numeric_Owners = true; }}
+EXPORT_DEFAULTS {{ Access_Type = RW; Squash = None; SecType = sys; Protocols = {protocols};
   Transports = TCP; }}
 "
         );

@@ -6,6 +6,7 @@ pub const HELP: &str = "\
 usage: cargo xtask servers COMMAND [SERVER]...
 
   install             install what is missing; it is kept outside the build folder
+  install mount       the machine alone that mounts NFS for tests
   up [--json]         start them; one row for each: name, uri, and the environment
                       that the journal command needs for it
   status [--json]     the state of each process
@@ -22,6 +23,8 @@ pub fn servers(args: &[&str]) -> Result<(), String> {
     let json = args.contains(&"--json");
     let words: Vec<&str> = args.iter().copied().filter(|a| *a != "--json").collect();
     match words[..] {
+        ["install"] => install_all(),
+        ["install", "mount"] => install_machine(),
         ["install", ref names @ ..] => chosen(names)?.into_iter().try_for_each(install),
         ["up", ref names @ ..] => up(&chosen(names)?, json),
         ["status", ref names @ ..] => status(&chosen(names)?, json),
@@ -33,7 +36,15 @@ pub fn servers(args: &[&str]) -> Result<(), String> {
 
 /// Installs all servers; a step of `ci`.
 pub fn install_all() -> Result<(), String> {
-    all().into_iter().try_for_each(install)
+    all().into_iter().try_for_each(install)?;
+    install_machine()
+}
+
+/// No server: an emulated machine that mounts the exports of one.
+fn install_machine() -> Result<(), String> {
+    flushproof_testbed::mount::install()?;
+    println!("mount: installed");
+    Ok(())
 }
 
 /// Installs the server of that name, if there is one.

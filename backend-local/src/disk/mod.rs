@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-pub(crate) use place::Place;
+pub(crate) use place::{Place, host};
 
 /// A disk, seen through the file system of one machine.
 pub(crate) trait Disk: Debug + Send + Sync {

@@ -44,6 +44,11 @@ impl Place {
     }
 }
 
+/// This machine's name: on a network file system others write too.
+pub(crate) fn host() -> String {
+    read(Path::new("/proc/sys/kernel/hostname")).unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// Looks at the place of an existing folder.
 pub(crate) fn find(path: &Path) -> io::Result<Place> {
     let path = std::fs::canonicalize(path)?;

@@ -4,7 +4,7 @@
 
 use super::{candidate, entries};
 use crate::access::Access;
-use crate::child::{BATCH, BATCHER, Child, Role};
+use crate::child::{Acked, BATCH, BATCHER, Child, Role};
 use crate::state::{State, Writer, entry};
 use crate::{Random, figures, runtime};
 use flushproof::{Config, SeqNo};
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 
 /// What all writers were told to be durable.
 #[derive(Default)]
-struct Acknowledged {
+pub(super) struct Acknowledged {
     /// Of each writer the entry that was acknowledged last.
     last: BTreeMap<Writer, u64>,
-    by_seq: BTreeMap<u64, (Writer, u64)>,
+    pub by_seq: BTreeMap<u64, (Writer, u64)>,
 }
 
 impl Acknowledged {
-    fn add(&mut self, child: &Child) {
-        for acked in child.acked() {
+    pub fn add(&mut self, acked: Vec<Acked>) {
+        for acked in acked {
             let last = self.last.entry(acked.writer).or_insert(acked.n);
             *last = acked.n.max(*last);
             let twice = self.by_seq.insert(acked.seq, (acked.writer, acked.n));
@@ -28,7 +28,7 @@ impl Acknowledged {
         }
     }
 
-    fn check(&self, state: &State) {
+    pub fn check(&self, state: &State) {
         for (writer, n) in &self.last {
             assert!(
                 state.has(*writer, *n),
@@ -45,7 +45,7 @@ impl Acknowledged {
     }
 }
 
-async fn check_in_place(config: &Config, acknowledged: &Acknowledged) {
+pub(super) async fn check_in_place(config: &Config, acknowledged: &Acknowledged) {
     for (seq, is) in entries(config).await {
         if let Some(told) = acknowledged.by_seq.get(&seq) {
             assert_eq!(is, *told, "entry {seq}");
@@ -91,7 +91,7 @@ pub fn kill_writers(access: &Access, rounds: u64) {
             std::thread::sleep(random.micros(150_000));
         }
         child.kill();
-        acknowledged.add(&child);
+        acknowledged.add(child.acked());
         let made = child.said("checkpoint");
         checkpoints += made.len();
         trimmed += made.iter().filter(|m| !m.ends_with(" 0")).count();

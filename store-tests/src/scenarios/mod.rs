@@ -6,11 +6,13 @@
 //! | `kill` | kill -9 of a writer |
 //! | `zombie` | a primary that is stopped, superseded and woken |
 //! | `follow` | a follower in another process |
+//! | `mount` | writers in a machine that mounts the export of a server; its power cuts |
 //! | `outage` | a server that dies, and one that hangs |
 
 pub mod basics;
 pub mod follow;
 pub mod kill;
+pub mod mount;
 pub mod outage;
 pub mod zombie;
 
