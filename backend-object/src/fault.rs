@@ -65,6 +65,10 @@ impl Failure {
     }
 }
 
+const NO_CREDENTIALS: &str = "; no credentials were found, or they do not do for this account: set \
+     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or \
+     GOOGLE_APPLICATION_CREDENTIALS, as the provider's own tools take them";
+
 /// Kind and advice, from the provider's code, OpenDAL's kind and the connection.
 fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str) {
     if let Some(known) = code.and_then(by_code) {
@@ -79,12 +83,7 @@ fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str)
         K::RateLimited => (ErrorKind::Unreachable, "; the server asks to slow down"),
         K::ConfigInvalid => (ErrorKind::InvalidInput, "; check the options"),
         K::Unsupported => (ErrorKind::Unsupported, ""),
-        _ if missing_credentials(e) => (
-            ErrorKind::PermissionDenied,
-            "; no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-             AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or GOOGLE_APPLICATION_CREDENTIALS, as \
-             the provider's own tools take them",
-        ),
+        _ if missing_credentials(e) => (ErrorKind::PermissionDenied, NO_CREDENTIALS),
         _ => by_connection(e),
     }
 }
@@ -93,7 +92,7 @@ fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str)
 fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
     let known = match code {
         // Azurite's word also for a wrong key and for a request that was not signed.
-        "AuthorizationFailure" | "NoAuthenticationInformation" => (
+        "AuthorizationFailure" => (
             ErrorKind::PermissionDenied,
             "; the credentials are wrong, missing, or not enough: check AZURE_STORAGE_ACCOUNT and \
              AZURE_STORAGE_KEY (or the connection string), and what the account's firewall and \
@@ -123,6 +122,8 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
             ErrorKind::PermissionDenied,
             "; the session's credentials have expired or are not the server's: get new ones",
         ),
+        // Azure's words for a request that was not signed.
+        "NoAuthenticationInformation" => (ErrorKind::PermissionDenied, NO_CREDENTIALS),
         _ => return None,
     };
     Some(known)

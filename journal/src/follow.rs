@@ -257,18 +257,20 @@ impl Follow {
         }
     }
 
-    /// Where nothing could be seen of the journal's first epoch: its first log.
+    /// Where nothing could be seen behind the cursor: the first log of the head. If it
+    /// was trimmed before it was seen, a newer checkpoint or segment is.
     async fn look_for_first(&mut self) -> Result<bool> {
         let Some(head) = &self.head else {
             return Ok(false);
         };
         let index = head.first_log.index;
         let opened = chain::open_segment(&self.context, head, index, None, Source::Any).await?;
-        let Opened::Segment(segment, _) = opened else {
-            return Ok(false);
-        };
-        self.segments.push_back(segment);
-        Ok(true)
+        match opened {
+            Opened::Segment(segment, _) => self.segments.push_back(segment),
+            Opened::Unused(..) => return Ok(false),
+            Opened::Missing => self.load(false).await?,
+        }
+        Ok(!self.segments.is_empty() || self.checkpoint.is_some())
     }
 
     /// Goes over to a higher start, if there is one.
@@ -331,7 +333,11 @@ async fn load(context: &Context, cursor: SeqNo, fresh: bool) -> Result<Loaded> {
         Some(tail) => chain::walk_back(context, &view.starts, tail.segment, need, newest).await?,
         None => VecDeque::new(),
     };
-    let reaches = segments.front().is_none_or(|s| s.first_seq <= need);
+    let reaches = match (segments.front(), &view.head) {
+        (Some(oldest), _) => oldest.first_seq <= need,
+        (None, Some(head)) => need >= newest || shows_from(context, head, need).await?,
+        (None, None) => true,
+    };
     let wanted = (fresh && newest > SeqNo::ZERO) || !reaches;
     let checkpoint = if wanted {
         let (whole, _) = checkpoint::newest_whole(context, &view.checkpoints).await?;
@@ -355,6 +361,14 @@ async fn load(context: &Context, cursor: SeqNo, fresh: bool) -> Result<Loaded> {
         checkpoint,
         segments,
     })
+}
+
+/// Whether entries from `need` on come with the head's first log, of which nothing
+/// can be seen yet.
+async fn shows_from(context: &Context, head: &StartObject, need: SeqNo) -> Result<bool> {
+    let path = names::log_path(head.first_log)?;
+    let there = context.io().open(&path, Source::Any).await?.is_some();
+    Ok(there && need >= head.durable)
 }
 
 impl fmt::Debug for Follow {

@@ -6,27 +6,33 @@
 //! `seal_interval` when it has entries that nobody sees. So the segments that can't be
 //! seen are the last ones, and their being empty is no damage. Recovery fences
 //! first, and then sees everything: nothing here is for it.
+//!
+//! A primary that sees more than its readers (a reader that can't reach a service
+//! which shows open logs) does not seal, and trims behind its segments. Then nothing is
+//! left to be seen but the newest checkpoint.
 
 use crate::chain::{Tail, TailScan, find_tail, gone, indexes, predecessor};
 use crate::commit::serving::Context;
 use crate::format::object::StartObject;
 use crate::format::{SegmentId, TailVerdict};
 use crate::objects::Starts;
-use flushproof_api::{Listed, Result, Source, Visibility};
+use flushproof_api::{Listed, Result, SeqNo, Source, Visibility};
 
 /// Whether the store hides what is not sealed.
 pub(crate) fn hides(context: &Context) -> bool {
     context.store.contract().visibility == Visibility::OnSeal
 }
 
-/// The last segment that can be seen along the head; `None` when nothing of this
-/// journal can be seen yet. `logs`: those listed, perhaps less than all.
+/// The last segment that can be seen along the head; `None` when nothing can be seen
+/// behind the newest checkpoint. `logs`: those listed, perhaps less than all;
+/// `trimmed`: a checkpoint that counts replaces all below.
 pub(crate) async fn visible_tail(
     context: &Context,
     starts: &Starts,
     head: &StartObject,
     logs: &[(SegmentId, Listed)],
     source: Source,
+    trimmed: SeqNo,
 ) -> Result<Option<Tail>> {
     let mut limits: Vec<_> = indexes(logs, head.epoch).map(|i| (i, None)).collect();
     let mut hidden = None;
@@ -39,7 +45,7 @@ pub(crate) async fn visible_tail(
             .find(|id| last.is_none_or(|last| id.index > last));
         limits.retain(|(index, _)| last.is_some_and(|last| *index <= last));
         if limits.is_empty() && hidden.is_some() {
-            return before_head(context, starts, head, hidden).await;
+            return before_head(context, starts, head, hidden, trimmed).await;
         }
     }
     let mut tail = find_tail(context, head, &limits, source).await?;
@@ -55,12 +61,15 @@ async fn before_head(
     starts: &Starts,
     head: &StartObject,
     hidden: Option<SegmentId>,
+    trimmed: SeqNo,
 ) -> Result<Option<Tail>> {
     let Some(prev) = head.prev else {
         return Ok(None);
     };
-    let Some(segment) = predecessor(context, starts, prev).await? else {
-        return Err(gone(prev.segment));
+    let segment = match predecessor(context, starts, prev).await? {
+        Some(segment) => segment,
+        None if prev.seq <= trimmed => return Ok(None),
+        None => return Err(gone(prev.segment)),
     };
     let scan = TailScan {
         durable: head.durable,

@@ -136,9 +136,10 @@ impl JournalReader {
             created_ms: self.format.created_ms,
             contract: self.contract().clone(),
             epoch: view.head.map_or(Epoch::NONE, |h| h.epoch),
-            first: SeqNo::ZERO,
-            durable: SeqNo::ZERO,
-            end: SeqNo::ZERO,
+            // Unless segments can be seen: what the newest checkpoint covers.
+            first: newest,
+            durable: newest,
+            end: newest,
             checkpoint: view.checkpoints.first().map(|c| c.id.next_seq),
             closed: false,
             undecided_bytes: 0,

@@ -69,14 +69,12 @@ impl JournalReader {
         let view = View::load(&self.context).await?;
         let newest = view.newest();
         let Some(tail) = view.tail else {
-            self.check_range(from, SeqNo::ZERO, SeqNo::ZERO)?;
-            let nothing = SeqNo::ZERO..SeqNo::ZERO;
-            return Ok(Replay::new(
-                self.context.clone(),
-                None,
-                Default::default(),
-                nothing,
-            ));
+            self.check_range(from, newest, newest)?;
+            let nothing = newest..newest;
+            return Ok(
+                Replay::new(self.context.clone(), None, Default::default(), nothing)
+                    .durable_below(newest),
+            );
         };
         if let crate::format::TailVerdict::Corrupt { at, why, .. } = &tail.scan.verdict {
             return Err(chain::corrupt(tail.segment.id(), *at, why));

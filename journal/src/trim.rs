@@ -103,7 +103,7 @@ async fn my_chain(
     let known = |id: &SegmentId| id.epoch != own.epoch || id.index <= own.index;
     let mine: Vec<_> = logs.iter().filter(|(id, _)| known(id)).cloned().collect();
     // Where the present segment can't be seen, the one before it is kept too.
-    let tail = visible_tail(context, starts, &start, &mine, Source::Medium).await?;
+    let tail = visible_tail(context, starts, &start, &mine, Source::Medium, threshold).await?;
     let chain = match tail {
         Some(tail) => {
             chain::walk_back(context, starts, tail.segment, SeqNo::ZERO, threshold).await?

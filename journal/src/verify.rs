@@ -108,6 +108,9 @@ impl Verification {
 /// mark by then.
 const SECOND_LOOK: Duration = Duration::from_millis(250);
 
+/// Of a segment that the store does not show yet.
+const HIDDEN: &str = "not sealed: what is in it can't be seen before the primary seals it";
+
 impl JournalReader {
     /// Reads everything: claims, starts, segments, checkpoints. `progress` is
     /// called with the bytes read so far and those to read.
@@ -251,16 +254,23 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     async fn chain(&mut self, starts: &Starts, head: StartObject, newest: SeqNo) -> Result<()> {
         let tail = self.find_tail(&head).await;
         let path = names::start_path(head.epoch)?;
-        let Some(Some(tail)) = self.report.note(path, tail)? else {
+        let Some(tail) = self.report.note(path, tail)? else {
+            return Ok(());
+        };
+        let Some(tail) = tail else {
+            // All before it is replaced by the newest checkpoint.
+            self.report.durable = newest;
+            self.report.end = newest;
+            let path = names::log_path(head.first_log)?;
+            self.report.add(Verdict::InProgress, path, HIDDEN);
             return Ok(());
         };
         self.report.durable = tail.scan.durable;
         self.report.end = tail.scan.end;
         self.tail(&head, &tail).await?;
         if let Some(id) = tail.hidden {
-            let text = "not sealed: what is in it can't be seen before the primary seals it";
             self.report
-                .add(Verdict::InProgress, names::log_path(id)?, text);
+                .add(Verdict::InProgress, names::log_path(id)?, HIDDEN);
         } else if newest > tail.scan.end {
             let text = format!(
                 "a checkpoint covers entries below {newest}, but the journal ends at {}",
@@ -304,7 +314,10 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         let io = self.context.io();
         let starts = Starts::list(&io, self.context.journal).await?;
         let logs = list_logs(&io).await?;
-        visible_tail(self.context, &starts, head, &logs, Source::Medium).await
+        // Listed anew: a primary may have trimmed since for one that is newer.
+        let counting = checkpoint::list_counting(self.context, &starts).await?;
+        let trimmed = counting.first().map_or(SeqNo::ZERO, |c| c.id.next_seq);
+        visible_tail(self.context, &starts, head, &logs, Source::Medium, trimmed).await
     }
 
     /// The end of the journal: looked at twice when it seems torn.

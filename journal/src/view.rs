@@ -15,7 +15,7 @@ pub(crate) struct View {
     pub head: Option<StartObject>,
     /// The checkpoints that count, newest first; not verified.
     pub checkpoints: Vec<Found>,
-    /// None: no epoch was served yet, or nothing can be seen of the first.
+    /// None: no epoch was served yet, or nothing can be seen behind the newest checkpoint.
     pub tail: Option<Tail>,
 }
 
@@ -33,7 +33,8 @@ impl View {
             None => None,
             Some(head) => {
                 let logs = list_logs(&io).await?;
-                visible_tail(context, &starts, head, &logs, Source::Any).await?
+                let trimmed = checkpoints.first().map_or(SeqNo::ZERO, |c| c.id.next_seq);
+                visible_tail(context, &starts, head, &logs, Source::Any, trimmed).await?
             }
         };
         Ok(View {

@@ -5,6 +5,7 @@
 mod support;
 
 use flushproof::{Config, FollowItem, Registry, SeqNo, Verdict};
+use flushproof_store_tests::scenarios::basics::checkpoint;
 use flushproof_store_tests::scenarios::serve;
 use flushproof_store_tests::state::{LONG, State, entry};
 use flushproof_store_tests::{Store, one_process};
@@ -139,5 +140,73 @@ fn fc_8_followers_of_a_busy_primary_see_its_entries_in_time() {
         assert!(error.0 > 0);
         journal.close().await.unwrap();
         assert_eq!(look(&config, n + 30).await, SeqNo(n + 30));
+    });
+}
+
+/// Follows from `from` on until the state has so many entries; says how many
+/// checkpoints it was given.
+fn follow_state(config: &Config, from: Option<SeqNo>, count: u64) -> tokio::task::JoinHandle<u64> {
+    let config = config.clone();
+    tokio::spawn(async move {
+        let reader = config.reader().await.unwrap();
+        let mut follow = reader.follow(from).await.unwrap();
+        let mut state = State::default();
+        let mut checkpoints = 0;
+        while state.count < count {
+            match follow.next().await.unwrap() {
+                FollowItem::Entry(entry) => state.apply(entry.seq, &entry.bytes),
+                FollowItem::CaughtUp => {}
+                FollowItem::Checkpoint(mut entries) => {
+                    checkpoints += 1;
+                    let mut all = Vec::new();
+                    while let Some(bytes) = entries.next().await.unwrap() {
+                        all.push(bytes.to_vec());
+                    }
+                    state.replace(&all, entries.next_seq());
+                }
+            }
+        }
+        checkpoints
+    })
+}
+
+/// A reader that is not shown open logs, of a primary that is and so seals none: it
+/// has what the checkpoints hold, whatever was trimmed before it could be seen.
+#[test]
+fn fc_8_a_reader_that_sees_less_than_the_primary_has_its_checkpoints() {
+    let store = Store::memory(Registry::new().with(Hiding::from_readers()));
+    let mut config = config(&store);
+    config.keep_checkpoints = 1;
+    runtime().block_on(async {
+        config.format(false).await.unwrap();
+        let followers = [None, Some(SeqNo(0))].map(|from| follow_state(&config, from, 60));
+        let mut journals = Vec::new();
+        for run in 0..3 {
+            let (mut state, journal) = serve(&config).await;
+            let before = look(&config, state.count).await;
+            // All before a take-over is seen, but for what was carried over.
+            assert!(before.0 + 1 >= state.count, "{before} of {}", state.count);
+            let mut n = 0;
+            while n < 20 || journal.counts().rolls < 2 {
+                let bytes = entry((run, LONG), n);
+                let receipt = journal.append(&bytes).await.unwrap();
+                state.apply(receipt.seq, &bytes);
+                n += 1;
+            }
+            assert_eq!(look(&config, state.count).await, before);
+            // The epoch before, and the first segments of this one.
+            assert!(checkpoint(&journal, &state).await >= 2);
+            journal.append(&entry((run, 1), 0)).await.unwrap();
+            let seen = look(&config, state.count + 1).await;
+            assert_eq!(seen.0, state.count, "what the checkpoint covers is seen");
+            let late = follow_state(&config, None, state.count);
+            let late = tokio::time::timeout(Duration::from_secs(10), late).await;
+            assert_eq!(late.unwrap().unwrap(), 1);
+            journals.push(journal); // taken over from, not closed
+        }
+        for follower in followers {
+            let done = tokio::time::timeout(Duration::from_secs(10), follower).await;
+            assert!(done.unwrap().unwrap() > 0);
+        }
     });
 }

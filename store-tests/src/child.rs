@@ -34,6 +34,8 @@ pub enum Role {
     Follow,
     /// Formats the place, and ends.
     Format,
+    /// Asks once to become primary, and ends.
+    Claim,
 }
 
 /// What the child does, if this process is one. `false`: it is not.
@@ -49,6 +51,10 @@ pub fn main(registry: Registry) -> bool {
         "Follow" => runtime().block_on(follow(config)),
         "Format" => match runtime().block_on(config.format(false)) {
             Ok(_) => say("formatted".into()),
+            Err(error) => say(format!("refused {} {error}", error.kind())),
+        },
+        "Claim" => match runtime().block_on(config.primary()) {
+            Ok(recovery) => say(format!("claimed {}", recovery.summary().end)),
             Err(error) => say(format!("refused {} {error}", error.kind())),
         },
         "WriteAndReopen" => {

@@ -23,6 +23,8 @@ pub struct Late {
     answers: Arc<Mutex<Sender<Answer>>>,
     /// Where logs are hidden: those that can be seen.
     seen: Option<Arc<Mutex<BTreeSet<StorePath>>>>,
+    /// This one sees what others hide.
+    sighted: bool,
 }
 
 /// A reader of a log that can't be seen. It stays empty: a real one has taken the
@@ -50,15 +52,26 @@ impl Late {
         self
     }
 
+    /// The same logs, all of them to be seen.
+    pub fn sighted(mut self) -> Late {
+        self.contract.visibility = Visibility::Now;
+        self.sighted = true;
+        self
+    }
+
     fn show(&self, path: &StorePath) {
         if let Some(seen) = &self.seen {
             seen.lock().unwrap().insert(path.clone());
         }
     }
 
+    fn shows(&self, path: &StorePath) -> bool {
+        let seen = self.seen.as_ref();
+        seen.is_none_or(|seen| seen.lock().unwrap().contains(path))
+    }
+
     fn hides(&self, path: &StorePath) -> bool {
-        let hidden = |seen: &Arc<Mutex<BTreeSet<_>>>| !seen.lock().unwrap().contains(path);
-        path.as_str().starts_with("log/") && self.seen.as_ref().is_some_and(hidden)
+        path.as_str().starts_with("log/") && !self.sighted && !self.shows(path)
     }
 
     pub fn new(inner: MemoryStore, delay: Duration, max_inflight: usize) -> Late {
@@ -91,13 +104,27 @@ impl Late {
             delay,
             answers: Arc::new(Mutex::new(sender)),
             seen: None,
+            sighted: false,
         }
     }
 }
 
 /// Serves `memory:` by stores that hide what is not sealed, one for each name.
 #[derive(Default)]
-pub struct Hiding(Mutex<BTreeMap<String, Late>>);
+pub struct Hiding {
+    stores: Mutex<BTreeMap<String, Late>>,
+    from_readers: bool,
+}
+
+impl Hiding {
+    /// Those that may write see everything.
+    pub fn from_readers() -> Hiding {
+        Hiding {
+            from_readers: true,
+            ..Hiding::default()
+        }
+    }
+}
 
 #[async_trait]
 impl StoreFactory for Hiding {
@@ -105,11 +132,14 @@ impl StoreFactory for Hiding {
         &["memory"]
     }
 
-    async fn open(&self, uri: &StoreUri, _: &Options, _: Mode) -> Result<Arc<dyn JournalStore>> {
+    async fn open(&self, uri: &StoreUri, _: &Options, mode: Mode) -> Result<Arc<dyn JournalStore>> {
         let new = || Late::new(MemoryStore::new(), Duration::from_micros(100), 1).hiding();
-        let mut stores = self.0.lock().unwrap();
-        let store = stores.entry(uri.to_string()).or_insert_with(new);
-        Ok(Arc::new(store.clone()))
+        let mut stores = self.stores.lock().unwrap();
+        let store = stores.entry(uri.to_string()).or_insert_with(new).clone();
+        Ok(match self.from_readers && mode == Mode::ReadWrite {
+            true => Arc::new(store.sighted()),
+            false => Arc::new(store),
+        })
     }
 }
 
@@ -184,8 +214,8 @@ impl JournalStore for Late {
         let rows = self.inner.list(prefix).map(|row| {
             let mut row = row?;
             if row.kind == ListedKind::Log && self.seen.is_some() {
-                row.sealed = !self.hides(&row.path);
-                row.len *= u64::from(row.sealed);
+                row.sealed = self.shows(&row.path);
+                row.len *= u64::from(!self.hides(&row.path));
             }
             Ok(row)
         });

@@ -114,7 +114,8 @@ pub fn take_over(store: &Store) {
     });
 }
 
-async fn checkpoint(journal: &Journal, state: &State) -> u64 {
+/// Checkpoints a state; says how many segments were trimmed.
+pub async fn checkpoint(journal: &Journal, state: &State) -> u64 {
     let mut writer = journal.checkpoint(SeqNo(state.count)).await.unwrap();
     for entry in state.entries() {
         writer.entry(&entry).await.unwrap();

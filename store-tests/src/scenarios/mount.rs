@@ -2,12 +2,13 @@
 //! The writers are in the machine. What they were told to be durable is looked
 //! for from outside, by `nfs://`: no cache of theirs can answer.
 
+use super::entries;
 use super::kill::{Acknowledged, check_in_place};
 use crate::access::Access;
 use crate::child::{Role, acked_in, command_line};
 use crate::runtime;
-use crate::state::State;
-use flushproof::{Config, Item, Registry};
+use crate::state::{State, entry};
+use flushproof::{Config, FollowItem, Registry, SeqNo};
 use flushproof_testbed::mount::{HOST, Machine, PROGRAM};
 use flushproof_testbed::{Bed, nfs};
 use std::time::Duration;
@@ -97,15 +98,17 @@ impl Mounted {
     }
 }
 
-/// The state, as one who only reads finds it.
+/// The state, as one who only reads finds it: a checkpoint, what a mark says to be
+/// durable, and what is there behind it.
 async fn read(config: &Config) -> State {
     let reader = config.reader().await.unwrap();
-    let mut replay = reader.entries(None).await.unwrap();
+    let mut follow = reader.follow(None).await.unwrap();
     let mut state = State::default();
-    while let Some(item) = replay.next().await.unwrap() {
-        match item {
-            Item::Entry(entry) => state.apply(entry.seq, &entry.bytes),
-            Item::Checkpoint(mut checkpoint) => {
+    loop {
+        match follow.next().await.unwrap() {
+            FollowItem::Entry(entry) => state.apply(entry.seq, &entry.bytes),
+            FollowItem::CaughtUp => break,
+            FollowItem::Checkpoint(mut checkpoint) => {
                 let mut entries = Vec::new();
                 while let Some(bytes) = checkpoint.next().await.unwrap() {
                     entries.push(bytes.to_vec());
@@ -113,6 +116,9 @@ async fn read(config: &Config) -> State {
                 state.replace(&entries, checkpoint.next_seq());
             }
         }
+    }
+    for (seq, (writer, n)) in entries(config).await.range(state.count..) {
+        state.apply(SeqNo(*seq), &entry(*writer, *n));
     }
     state
 }
@@ -139,7 +145,7 @@ fn refuse(at: &mut Mounted) {
 
 /// A second primary is told that there is one.
 fn refuse_a_second(at: &mut Mounted) {
-    let said = at.said("/mnt/journal", Role::Write);
+    let said = at.said("/mnt/journal", Role::Claim);
     assert!(said.contains("refused busy "), "{said}");
 }
 
@@ -160,6 +166,11 @@ pub fn kill_and_cut(registry: &Registry) {
     let first = at.check();
     at.machine = Machine::start(&std::env::current_exe().unwrap()).unwrap();
     at.mount("/mnt", "vers=4.1,hard");
+    let left = at.machine.must("find /mnt -name .nfs*").unwrap();
+    println!(
+        "left of deleted names: {:?}",
+        left.lines().collect::<Vec<_>>()
+    );
     at.write(3);
     at.machine.power_cut().unwrap();
     let second = at.check();
