@@ -8,7 +8,6 @@
 //! the NameNode avoids it as stale. It is what HDFS does with a file that is being
 //! written when a DataNode dies; as there, the NameNode is told to make up the missing copy.
 
-use crate::options::Settings;
 use crate::probe;
 use crate::store::Shared;
 use std::sync::Arc;
@@ -41,28 +40,20 @@ impl Copies {
 
     /// For the next file, and what the NameNode must be told once it is written.
     pub fn next(&self) -> (Option<u32>, Option<u32>) {
-        match fewer(self.known) {
-            Some(fewer) if self.suspected() => (Some(fewer), self.known),
-            _ => (self.wanted, None),
+        match self.suspected() {
+            true => self.of_try(0),
+            false => (self.wanted, None),
         }
     }
-}
 
-impl Copies {
+    /// For the `n`th of several tries while a DataNode is suspected.
+    pub fn of_try(&self, n: u32) -> (Option<u32>, Option<u32>) {
+        of_try(n, self.wanted, self.known)
+    }
+
     /// Whether a DataNode is suspected dead.
     pub fn suspected(&self) -> bool {
         self.suspected.load(Ordering::Acquire)
-    }
-
-    /// How long a new pipeline with `len` bytes may take. A healthy one is there in
-    /// 40 ms, one with a dead DataNode in it may hang; so while one is suspected the
-    /// first tries are short, and each that hung makes the next one longer.
-    pub fn limit(&self, settings: &Settings, len: usize, hung: u32) -> Duration {
-        let (whole, usual) = (settings.flush_limit(len), settings.flush_timeout);
-        match self.suspected() {
-            true => whole - usual + (usual / 10 * 2u32.saturating_pow(hung.min(8))).min(usual),
-            false => whole,
-        }
     }
 }
 
@@ -71,6 +62,20 @@ pub(crate) fn fewer(copies: Option<u32>) -> Option<u32> {
     copies
         .and_then(|n| n.checked_sub(1))
         .filter(|n| *n >= LEAST)
+}
+
+/// The copies of the `n`th of several files that are tried, and what the NameNode must
+/// be told once it is written: one fewer, and now and then all, because where there
+/// are more DataNodes the next pipeline may do without the dead one.
+pub(crate) fn of_try(
+    n: u32,
+    wanted: Option<u32>,
+    known: Option<u32>,
+) -> (Option<u32>, Option<u32>) {
+    match fewer(known) {
+        Some(fewer) if n % 3 != 2 => (Some(fewer), known),
+        _ => (wanted, None),
+    }
 }
 
 /// A pipeline failed while the NameNode answers: files get one copy fewer until a
@@ -128,20 +133,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fc_12_tries_become_longer_as_they_hang() {
-        let settings = Settings::read(&flushproof_api::Options::new()).unwrap();
-        let limit = |suspected, hung| {
-            let copies = Copies::new(None, None, suspected);
-            copies.limit(&settings, 4096, hung).as_millis()
-        };
-        assert_eq!(
-            [0, 1, 2, 3, 4, 99].map(|n| limit(true, n)),
-            [201, 401, 801, 1601, 2001, 2001]
-        );
-        assert_eq!(limit(false, 0), 2001);
-    }
-
-    #[test]
     fn one_copy_fewer_but_never_fewer_than_two() {
         let next = |known, suspected| Copies::new(None, known, suspected).next();
         assert_eq!(next(Some(3), false), (None, None));
@@ -151,5 +142,7 @@ mod tests {
         }
         let chosen = Copies::new(Some(4), Some(4), true).next();
         assert_eq!(chosen, (Some(3), Some(4)));
+        let tries = [0, 1, 2, 3].map(|n| of_try(n, None, Some(3)).0);
+        assert_eq!(tries, [Some(2), Some(2), None, Some(2)]);
     }
 }

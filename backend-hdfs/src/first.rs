@@ -2,8 +2,8 @@
 //!
 //! A block's DataNodes are chosen at the first write, and can't be chosen again:
 //! asked once more, the NameNode gives the same ones. So the batch is written into
-//! temporaries, one after the other, until one has a pipeline that works; that one
-//! is renamed over the log's file, still open.
+//! temporaries until one has a pipeline that works; that one is renamed over the
+//! log's file, still open.
 //!
 //! The log's own file must be one to which nothing was ever sent: then whoever
 //! fenced it has found it empty and built on nothing of it. And the writer looks for
@@ -13,22 +13,34 @@
 use crate::fault::{fault, is_pipeline, late};
 use crate::log::options;
 use crate::store::{InUse, Shared};
+use crate::tries::{self, Failed, Made};
 use bytes::Bytes;
-use flushproof_api::{Advice, Error, ErrorKind, Result, StorePath};
+use flushproof_api::{Advice, Result, StorePath};
 use hdfs_native::HdfsError;
 use hdfs_native::file::FileWriter;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::timeout;
-
-/// The pause before another pipeline is tried.
-const AGAIN: Duration = Duration::from_millis(20);
 
 /// The file that took the log's place.
 pub(crate) struct Placed {
     pub file: FileWriter,
     /// How many copies it should have, if it was created with fewer.
     pub make_up: Option<u32>,
+}
+
+/// A temporary that has the batch.
+struct Written {
+    name: InUse,
+    file: FileWriter,
+    make_up: Option<u32>,
+}
+
+impl Made for Written {
+    async fn discard(self) {
+        drop(self.file);
+        self.name.remove().await;
+    }
 }
 
 /// Makes `batch` durable at the beginning of the log `at`.
@@ -38,39 +50,40 @@ pub(crate) async fn place(
     batch: Bytes,
     limit: Duration,
 ) -> Result<Placed> {
-    let began = Instant::now();
-    let mut hung = 0;
+    let tried = tries::first(&shared.nn.io, limit, |n| {
+        try_one(shared.clone(), batch.clone(), limit, n)
+    });
     let what = "can't make the log's bytes durable";
-    loop {
-        let name = shared.names.temporary(&StorePath::new("log")?)?;
-        let name = InUse::new(shared, name);
-        let (copies, make_up) = shared.copies.next();
-        let error = match write(shared, name.name(), copies, batch.clone(), hung).await {
-            Ok(file) => {
-                rename(shared, name.name(), at).await?;
-                return Ok(Placed { file, make_up });
-            }
-            Err(Failed::Pipeline(e)) => {
-                hung += u32::from(e.kind() == ErrorKind::TimedOut);
-                e
-            }
-            Err(Failed::Other(e)) => {
-                discard(shared, name.name()).await;
-                return Err(e.context(what));
-            }
-        };
-        discard(shared, name.name()).await;
-        if began.elapsed() > limit {
-            return Err(error.context(what).with_advice(Advice::Reopen));
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
+    let written = tried
+        .await
+        .map_err(|e| e.context(what).with_advice(Advice::Reopen))?;
+    rename(shared, &written.name, at).await?;
+    Ok(Placed {
+        file: written.file,
+        make_up: written.make_up,
+    })
 }
 
-enum Failed {
-    /// Another pipeline may work.
-    Pipeline(Error),
-    Other(Error),
+async fn try_one(
+    shared: Arc<Shared>,
+    batch: Bytes,
+    limit: Duration,
+    n: u32,
+) -> std::result::Result<Written, Failed> {
+    let name = || shared.names.temporary(&StorePath::new("log")?);
+    let name = InUse::new(&shared, name().map_err(Failed::Finally)?);
+    let (copies, make_up) = shared.copies.of_try(n);
+    match write(&shared, name.name(), copies, batch, limit).await {
+        Ok(file) => Ok(Written {
+            name,
+            file,
+            make_up,
+        }),
+        Err(failed) => {
+            name.remove().await;
+            Err(failed)
+        }
+    }
 }
 
 async fn write(
@@ -78,15 +91,14 @@ async fn write(
     name: &str,
     copies: Option<u32>,
     batch: Bytes,
-    hung: u32,
+    limit: Duration,
 ) -> std::result::Result<FileWriter, Failed> {
     let size = shared.settings.log_size;
     let created = shared.nn.call("can't create a file", name, |client| {
         let name = name.to_owned();
         async move { client.create(&name, &options(size, copies)).await }
     });
-    let mut file = created.await.map_err(|e| reopen(Failed::Other, e))?;
-    let limit = shared.copies.limit(&shared.settings, batch.len(), hung);
+    let mut file = created.await.map_err(Failed::Finally)?;
     let what = "can't write it";
     let written = timeout(limit, async {
         file.write_bytes(batch).await?;
@@ -94,26 +106,18 @@ async fn write(
     });
     match written.await {
         Ok(Ok(())) => Ok(file),
-        Ok(Err(e)) if is_pipeline(&e) => Err(reopen(Failed::Pipeline, fault(what, name, &e))),
-        Ok(Err(e)) => Err(reopen(
-            Failed::Other,
+        Ok(Err(e)) if is_pipeline(&e) => Err(Failed::Again(fault(what, name, &e))),
+        Ok(Err(e)) => Err(Failed::Finally(
             shared.no_room(fault(what, name, &e), &e).await,
         )),
-        Err(_) => {
-            let error = late(what, name, limit, "flush_timeout");
-            Err(reopen(Failed::Pipeline, error))
-        }
+        Err(_) => Err(Failed::Again(late(what, name, limit, "flush_timeout"))),
     }
-}
-
-fn reopen(failed: fn(Error) -> Failed, error: Error) -> Failed {
-    failed(error.with_advice(Advice::Reopen))
 }
 
 /// Puts the open file in the log's place. Not tried again: a rename whose answer
 /// was lost may come late.
-async fn rename(shared: &Arc<Shared>, from: &str, at: &str) -> Result<()> {
-    let (name, to) = (from.to_owned(), at.to_owned());
+async fn rename(shared: &Arc<Shared>, from: &InUse, at: &str) -> Result<()> {
+    let (name, to) = (from.name().to_owned(), at.to_owned());
     let what = "can't put a file in the log's place";
     let limit = shared.settings.timeout;
     let renamed = shared.nn.ask(what, at, limit, |client| async move {
@@ -122,19 +126,13 @@ async fn rename(shared: &Arc<Shared>, from: &str, at: &str) -> Result<()> {
     let error = match renamed.await {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(e @ HdfsError::RPCError(..))) => {
-            discard(shared, from).await;
+            from.remove().await;
             fault(what, at, &e)
         }
         Ok(Err(e)) => fault(what, at, &e),
         Err(e) => e,
     };
     Err(error.with_advice(Advice::Reopen))
-}
-
-async fn discard(shared: &Arc<Shared>, name: &str) {
-    if let Err(e) = shared.nn.remove(name).await {
-        tracing::warn!(name, error = %e, "temporary left to sweep");
-    }
 }
 
 #[cfg(test)]

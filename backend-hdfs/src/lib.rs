@@ -34,6 +34,7 @@
 //! | `connect` | threads, deadlines and the client; every call to the NameNode |
 //! | `store` | the trait's methods, deleting, sweeping |
 //! | `copies` | one copy fewer while a DataNode is suspected dead |
+//! | `tries` | several files begun one after the other, the first that works counts |
 //! | `log`, `first` | the task that writes a log; the first error is final; the first flush while a DataNode is suspected |
 //! | `object`, `publish` | objects; the rename, and what became of it |
 //! | `fence` | taking the lease away, and why that is enough |
@@ -62,6 +63,7 @@ mod probe;
 mod publish;
 mod reader;
 mod store;
+mod tries;
 mod webhdfs;
 
 pub use factory::HdfsFactory;

@@ -186,6 +186,20 @@ impl Writer {
                 }
             }
         }
+        self.leave().await;
+    }
+
+    /// Closes the file of a log that nobody writes any more, as after a roll. The
+    /// NameNode makes up lost copies of closed blocks only, and the lease would be
+    /// renewed as long as this process lives.
+    async fn leave(mut self) {
+        let Some(mut file) = self.file.take() else {
+            return; // sealed, or not to be trusted
+        };
+        let closed = timeout(self.shared.settings.timeout, file.close()).await;
+        if !matches!(closed, Ok(Ok(()))) {
+            tracing::debug!(log = self.at, "left open: the next fence closes it");
+        }
     }
 
     async fn flush(&mut self, batch: Bytes) -> Result<Flushed> {

@@ -2,7 +2,7 @@
 //!
 //! The NameNode renames atomically and never over an existing name here. A small
 //! object is kept in memory until commit, so that a pipeline with a dead
-//! DataNode in it costs another try and not the object.
+//! DataNode in it costs other tries and not the object.
 
 use crate::copies;
 use crate::fault::{fault, late, refusal};
@@ -10,20 +10,19 @@ use crate::log::options;
 use crate::options::MIB;
 use crate::publish;
 use crate::store::{InUse, Shared};
+use crate::tries::{self, Failed, Made};
 use bytes::{Bytes, BytesMut};
 use flushproof_api::{Error, ErrorKind, ObjectOptions, ObjectWriter, Outcome, Result, StorePath};
 use hdfs_native::client::FileStatus;
 use hdfs_native::file::FileWriter;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 /// Bytes are gathered up to this before a file is made for them.
 const GATHER: usize = 256 * 1024;
-/// The pause before another pipeline is tried.
-const AGAIN: Duration = Duration::from_millis(100);
 
 /// Begins an object.
 pub(crate) async fn begin(
@@ -38,10 +37,12 @@ pub(crate) async fn begin(
     }
     let (jobs, todo) = mpsc::unbounded_channel();
     let object = Object {
-        shared: shared.clone(),
-        path,
-        at: at.clone(),
-        wanted,
+        target: Arc::new(Target {
+            shared: shared.clone(),
+            path,
+            at: at.clone(),
+            wanted,
+        }),
         gathered: BytesMut::new(),
         written: 0,
         state: State::Open(None),
@@ -104,12 +105,17 @@ impl ObjectWriter for HdfsObject {
     }
 }
 
-/// What the task owns.
-struct Object {
+/// What is made, and where.
+struct Target {
     shared: Arc<Shared>,
     path: StorePath,
     at: String,
     wanted: ObjectOptions,
+}
+
+/// What the task owns.
+struct Object {
+    target: Arc<Target>,
     /// What no file has yet.
     gathered: BytesMut,
     written: u64,
@@ -131,6 +137,12 @@ struct Closed {
     /// As the NameNode has it.
     status: FileStatus,
     make_up: Option<u32>,
+}
+
+impl Made for Closed {
+    async fn discard(self) {
+        self.name.remove().await;
+    }
 }
 
 struct Temp {
@@ -155,14 +167,14 @@ impl Object {
                 }
                 Job::Abort(answer) => {
                     let text = "the object was aborted";
-                    let error = refusal(ErrorKind::Closed, &self.at, text);
+                    let error = refusal(ErrorKind::Closed, &self.target.at, text);
                     self.give_up(error).await;
                     let _ = answer.send(Ok(()));
                 }
             }
         }
         let text = "the object was dropped";
-        self.give_up(refusal(ErrorKind::Closed, &self.at, text))
+        self.give_up(refusal(ErrorKind::Closed, &self.target.at, text))
             .await;
     }
 
@@ -180,14 +192,11 @@ impl Object {
 
     /// Removes the temporary; what can't be removed is left to `sweep`.
     async fn give_up(&mut self, error: Error) {
-        let name = match &mut self.state {
+        match &self.state {
             State::Published | State::Failed(_) => return,
-            State::Open(None) => None,
-            State::Open(Some(temp)) => Some(temp.name.name().to_owned()),
-            State::Closed(closed) => Some(closed.name.name().to_owned()),
-        };
-        if let Some(name) = name {
-            discard(&self.shared, &name).await;
+            State::Open(None) => {}
+            State::Open(Some(temp)) => temp.name.remove().await,
+            State::Closed(closed) => closed.name.remove().await,
         }
         self.state = State::Failed(error);
         self.gathered = BytesMut::new();
@@ -199,7 +208,7 @@ impl Object {
             State::Failed(first) => return Err(first.clone()),
             State::Closed(..) | State::Published => {
                 let text = "the object is published and never changes";
-                return Err(refusal(ErrorKind::Closed, &self.at, text));
+                return Err(refusal(ErrorKind::Closed, &self.target.at, text));
             }
         }
         self.written += bytes.len() as u64;
@@ -210,36 +219,13 @@ impl Object {
         let piece = self.gathered.split().freeze();
         let mut temp = match std::mem::replace(&mut self.state, State::Open(None)) {
             State::Open(Some(temp)) => temp,
-            _ => self.create().await?,
+            _ => self.target.create_any(self.written).await?,
         };
-        let limit = self.shared.settings.limit(piece.len() as u64);
+        let limit = self.target.shared.settings.limit(piece.len() as u64);
         let what = "can't write the object";
-        let written = bounded(what, &self.at, limit, temp.file.write_bytes(piece)).await;
+        let written = bounded(what, &self.target.at, limit, temp.file.write_bytes(piece)).await;
         self.state = State::Open(Some(temp)); // given up by `latch` if it failed
         written.map(|_| ())
-    }
-
-    async fn create(&self) -> Result<Box<Temp>> {
-        let name = InUse::new(&self.shared, self.shared.names.temporary(&self.path)?);
-        let len = self.wanted.size_hint.unwrap_or(0).max(self.written);
-        let (copies, make_up) = self.shared.copies.next();
-        let mut options = options(len.clamp(MIB, 128 * MIB), copies);
-        if let Some(mode) = self.wanted.mode {
-            options.permission = mode & 0o777;
-        }
-        let temp = name.name().to_owned();
-        let created =
-            self.shared
-                .nn
-                .call("can't create the object", &self.at, |client| async move {
-                    client.create(&temp, &options).await
-                });
-        let file = created.await.map_err(not_written)?;
-        Ok(Box::new(Temp {
-            name,
-            file,
-            make_up,
-        }))
     }
 
     async fn commit(&mut self) -> Result<u64> {
@@ -254,9 +240,10 @@ impl Object {
         }
         if let State::Closed(closed) = &self.state {
             let temp = closed.name.name();
-            publish::publish(&self.shared, temp, &closed.status, &self.at).await?;
+            let Target { shared, at, .. } = &*self.target;
+            publish::publish(shared, temp, &closed.status, at).await?;
             if let Some(copies) = closed.make_up {
-                copies::make_up(&self.shared, &self.at, copies);
+                copies::make_up(shared, at, copies);
             }
         }
         self.state = State::Published;
@@ -273,71 +260,124 @@ impl Object {
                 None
             }
         };
-        if let Some(temp) = held {
-            return self.finish(temp, rest, 0).await;
-        }
-        let began = Instant::now();
-        let mut hung = 0;
-        loop {
-            let temp = self.create().await?;
-            match self.finish(temp, rest.clone(), hung).await {
-                Ok(closed) => return Ok(closed),
-                Err(e) if !pipeline(&e) => return Err(e),
-                Err(e) if began.elapsed() > self.shared.settings.timeout => return Err(e),
-                Err(e) => {
-                    hung += u32::from(e.kind() == ErrorKind::TimedOut);
-                    if self.shared.nn.info(self.shared.names.root()).await.is_ok() {
-                        copies::suspect(&self.shared);
-                    }
-                    tokio::time::sleep(AGAIN).await;
-                }
+        match held {
+            Some(temp) => {
+                let limit = self.target.shared.settings.flush_limit(rest.len());
+                self.target.finish(temp, rest, self.written, limit).await
             }
+            None => self.target.make(rest).await,
         }
     }
+}
 
-    /// Writes the rest, closes, and looks whether the NameNode has all of it.
-    async fn finish(&self, mut temp: Box<Temp>, rest: Bytes, hung: u32) -> Result<Closed> {
-        let limit = self
-            .shared
-            .copies
-            .limit(&self.shared.settings, rest.len(), hung);
+impl Target {
+    /// Makes a file of the whole object: with all copies, and when that fails because of
+    /// a DataNode, or is known to, with what works.
+    async fn make(self: &Arc<Target>, bytes: Bytes) -> Result<Closed> {
+        let len = bytes.len() as u64;
+        let usual = self.shared.settings.flush_limit(bytes.len());
+        if !self.shared.copies.suspected() {
+            let temp = self.create_any(len).await?;
+            match self.finish(temp, bytes.clone(), len, usual).await {
+                Err(e) if pipeline(&e) => {}
+                other => return other,
+            }
+            if self.shared.nn.info(self.shared.names.root()).await.is_ok() {
+                copies::suspect(&self.shared); // the NameNode answers
+            }
+        }
+        let limit = self.shared.settings.timeout;
+        // One that is slow holds no other up.
+        let patient = usual * 2;
+        let tried = tries::first(&self.shared.nn.io, limit, |n| {
+            let (target, bytes) = (self.clone(), bytes.clone());
+            async move {
+                let temp = target.create(len, target.shared.copies.of_try(n)).await;
+                let made = target.finish(temp.map_err(Failed::Finally)?, bytes, len, patient);
+                made.await.map_err(|e| match pipeline(&e) {
+                    true => Failed::Again(e),
+                    false => Failed::Finally(e),
+                })
+            }
+        });
+        tried.await
+    }
+
+    /// A temporary as it is now made.
+    async fn create_any(&self, len: u64) -> Result<Box<Temp>> {
+        self.create(len, self.shared.copies.next()).await
+    }
+
+    async fn create(
+        &self,
+        len: u64,
+        (copies, make_up): (Option<u32>, Option<u32>),
+    ) -> Result<Box<Temp>> {
+        let name = InUse::new(&self.shared, self.shared.names.temporary(&self.path)?);
+        let len = self.wanted.size_hint.unwrap_or(0).max(len);
+        let mut options = options(len.clamp(MIB, 128 * MIB), copies);
+        if let Some(mode) = self.wanted.mode {
+            options.permission = mode & 0o777;
+        }
+        let (nn, temp) = (&self.shared.nn, name.name().to_owned());
+        let created = nn.call("can't create the object", &self.at, |client| async move {
+            client.create(&temp, &options).await
+        });
+        let file = created.await.map_err(not_written)?;
+        Ok(Box::new(Temp {
+            name,
+            file,
+            make_up,
+        }))
+    }
+
+    /// Writes the rest, closes, and looks whether the NameNode has all `len` bytes.
+    async fn finish(
+        &self,
+        temp: Box<Temp>,
+        rest: Bytes,
+        len: u64,
+        limit: Duration,
+    ) -> Result<Closed> {
+        let Temp {
+            name,
+            mut file,
+            make_up,
+        } = *temp;
         let what = "can't make the object durable";
         // The last packet of a block always asks for a sync.
         let closed = bounded(what, &self.at, limit, async {
             if !rest.is_empty() {
-                temp.file.write_bytes(rest).await?;
+                file.write_bytes(rest).await?;
             }
-            temp.file.close().await
+            file.close().await
         });
         let closed = closed.await;
-        let name = temp.name;
-        drop(temp.file);
+        drop(file);
         let found = match closed {
             Ok(()) => self.shared.nn.info(name.name()).await,
             Err(e) => Err(e),
         };
-        match found {
-            Ok(Some(status)) if status.length as u64 == self.written => Ok(Closed {
-                name,
-                status,
-                make_up: temp.make_up,
-            }),
+        let error = match found {
+            Ok(Some(status)) if status.length as u64 == len => {
+                return Ok(Closed {
+                    name,
+                    status,
+                    make_up,
+                });
+            }
             Ok(found) => {
-                discard(&self.shared, name.name()).await;
                 let found = found.map(|info| info.length);
-                Err(Error::new(
-                    ErrorKind::Io,
-                    format!(
-                        "{}: {what}: the NameNode has {found:?} bytes of {}",
-                        self.at, self.written
-                    ),
-                ))
+                let text = format!(
+                    "{}: {what}: the NameNode has {found:?} bytes of {len}",
+                    self.at
+                );
+                Error::new(ErrorKind::Io, text)
             }
-            Err(e) => {
-                discard(&self.shared, name.name()).await;
-                Err(e)
-            }
-        }
+            Err(e) => e,
+        };
+        name.remove().await;
+        Err(error)
     }
 }
 
@@ -352,12 +392,6 @@ fn pipeline(error: &Error) -> bool {
 /// Nothing was renamed yet, so nothing is visible.
 fn not_written(error: Error) -> Error {
     error.with_outcome(Outcome::NotWritten)
-}
-
-async fn discard(shared: &Shared, name: &str) {
-    if let Err(e) = shared.nn.remove(name).await {
-        tracing::warn!(name, error = %e, "temporary left to sweep");
-    }
 }
 
 async fn bounded<T>(

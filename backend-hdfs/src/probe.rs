@@ -7,15 +7,13 @@ use crate::copies;
 use crate::fault::{fault, late};
 use crate::names::Names;
 use crate::options::{MIB, Settings};
+use crate::tries::{self, Failed, Made};
 use bytes::Bytes;
 use flushproof_api::{Error, ErrorKind, Outcome, Result, StorePath};
 use hdfs_native::{Client, HdfsError, WriteOptions};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::time::timeout;
-
-/// The pause before another pipeline is tried.
-const AGAIN: Duration = Duration::from_millis(200);
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,42 +24,52 @@ pub(crate) struct Probed {
     pub fewer: bool,
 }
 
-/// Tries until it works or the time is over; with one copy fewer too, because a
-/// DataNode that has just died is in pipelines for some time yet.
+/// Tries until it works or the time is over. A store that is just opened knows of no
+/// DataNode that has died; so the first file that can't be written with all copies makes
+/// it try others, most with one copy fewer: the dead one is in pipelines for some
+/// time yet.
 pub(crate) async fn probe(
     nn: &Arc<NameNode>,
     names: &Names,
     settings: &Settings,
     replication: Option<u32>,
 ) -> Result<Probed> {
-    let began = Instant::now();
-    let not_written = |e: Error| e.with_outcome(Outcome::NotWritten);
-    loop {
-        let first = match once(nn, names, settings.flush_timeout, replication).await {
-            Ok(replication) => {
-                return Ok(Probed {
-                    replication,
-                    fewer: false,
-                });
-            }
-            Err(e) if again(&e) => e,
-            Err(e) => return Err(not_written(e)),
-        };
-        if let Some(fewer) = copies::fewer(replication)
-            && once(nn, names, settings.flush_timeout, Some(fewer))
-                .await
-                .is_ok()
-        {
+    let limit = settings.flush_timeout;
+    let first = match once(nn, names, limit, replication).await {
+        Ok(replication) => {
             return Ok(Probed {
                 replication,
-                fewer: true,
+                fewer: false,
             });
         }
-        if began.elapsed() > settings.timeout {
-            return Err(not_written(first));
-        }
-        tokio::time::sleep(AGAIN).await;
+        Err(e) => e,
+    };
+    let not_written = |e: Error| e.with_outcome(Outcome::NotWritten);
+    if !again(&first) {
+        return Err(not_written(first));
     }
+    // A cluster that was just started, or has much else to do, needs more than one call's time.
+    let tried = tries::first(&nn.io, settings.timeout * 3, |n| {
+        let (copies, fewer) = copies::of_try(n, replication, replication);
+        let (nn, names) = (nn.clone(), names.clone());
+        async move {
+            // One that is slow holds no other up.
+            match once(&nn, &names, limit * 2, copies).await {
+                Ok(found) => Ok(Probed {
+                    replication: fewer.or(found),
+                    fewer: fewer.is_some(),
+                }),
+                Err(e) if again(&e) => Err(Failed::Again(e)),
+                Err(e) => Err(Failed::Finally(e)),
+            }
+        }
+    });
+    tried.await.map_err(not_written)
+}
+
+/// Its file is removed already.
+impl Made for Probed {
+    async fn discard(self) {}
 }
 
 /// Whether another pipeline may do better.

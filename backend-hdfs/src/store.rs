@@ -305,6 +305,7 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct InUse {
     name: String,
+    nn: Arc<NameNode>,
     all: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -314,11 +315,19 @@ impl InUse {
         let mut names = all.lock().unwrap_or_else(PoisonError::into_inner);
         names.insert(name.clone());
         drop(names);
-        InUse { name, all }
+        let nn = shared.nn.clone();
+        InUse { name, nn, all }
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Removes the file; what can't be removed is left to `sweep`.
+    pub async fn remove(&self) {
+        if let Err(e) = self.nn.remove(&self.name).await {
+            tracing::warn!(name = self.name, error = %e, "temporary left to sweep");
+        }
     }
 }
 

@@ -166,6 +166,53 @@ async fn fc_12_appends_go_on_after_a_datanode_died_under_load() {
     }
 }
 
+/// What a standby does first on a store that it has just opened: it claims an epoch,
+/// fences and reads the old log, and writes one of its own. Says after how long it had
+/// claimed, which is when it had written at all.
+async fn take_over(bed: &Bed, uri: &StoreUri, old: &StorePath, n: usize) -> Duration {
+    let began = Instant::now();
+    let store = open(bed, uri).await;
+    let opened = began.elapsed();
+    put(&store, &format!("epoch/{n}"), b"claim").await.unwrap();
+    let claimed = began.elapsed();
+    assert_eq!(store.fence_log(old).await.unwrap(), 3 * BLOCK);
+    assert_eq!(read_all(&store, old).await, batch(3, 7));
+    let fenced = began.elapsed();
+    let log = create_log(&store, &format!("log/{n}")).await;
+    let flushed = log.unwrap().flush(batch(1, 8)).await.unwrap();
+    assert_eq!(flushed.len, BLOCK);
+    put(&store, &format!("start/{n}"), b"start").await.unwrap();
+    let all = began.elapsed();
+    println!("{n}: opened after {opened:?}, claimed {claimed:?}, fenced {fenced:?}, all {all:?}");
+    claimed
+}
+
+/// A store that was not open when a DataNode died knows nothing of it, and for a while
+/// the NameNode puts the dead one into every pipeline.
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_12_a_store_is_opened_and_written_right_after_a_datanode_died() {
+    for victim in DATANODES {
+        let (bed, _guard) = whole().await;
+        let uri = fresh(bed);
+        let store = open(bed, &uri).await;
+        let olds: Vec<_> = (0..2).map(|n| path(&format!("log/old-{n}"))).collect();
+        let mut logs = Vec::new();
+        for old in &olds {
+            let mut log = store.create_log(old, LogOptions::default()).await.unwrap();
+            log.flush(batch(3, 7)).await.unwrap();
+            logs.push(log);
+        }
+        bed.process(victim).kill().unwrap();
+        let standbys = olds.iter().enumerate();
+        let standbys = standbys.map(|(n, old)| take_over(bed, &uri, old, n));
+        let slowest = futures_util::future::join_all(standbys).await;
+        let slowest = slowest.into_iter().max().unwrap();
+        println!("{victim} died: the slower of two had claimed after {slowest:?}");
+        // The NameNode counts it as dead 12 s after its last heartbeat: then all is easy.
+        assert!(slowest < Duration::from_secs(11), "{slowest:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fc_1_a_flush_says_that_a_copy_is_gone() {
     let (bed, _guard) = whole().await;

@@ -7,10 +7,11 @@ use flushproof_api::{
     Class, Fencing, FlushCall, FlushContract, MIN_MAX_BATCH, Survives, Visibility,
 };
 
-/// The longest log. Its row is listed in pages of 1,000 objects, so logs should be short.
-pub(crate) const MAX_LOG: u64 = 4 << 30;
-/// The longest row.
+/// The longest row. It is listed in pages of 1,000 objects, so logs should be short.
 pub(crate) const MAX_SLOTS: u64 = 1 << 21;
+/// The longest log. No flush of a journal is shorter than 64 bytes, so a log that
+/// keeps to this has never more flushes than a row takes.
+pub(crate) const MAX_LOG: u64 = 64 * (MAX_SLOTS - 1);
 
 /// The contract of a place. `plain`: without TLS.
 pub(crate) fn contract(

@@ -65,9 +65,9 @@ impl Failure {
     }
 }
 
-const NO_CREDENTIALS: &str = "; no credentials were found, or they do not do for this account: set \
-     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY, or \
-     GOOGLE_APPLICATION_CREDENTIALS, as the provider's own tools take them";
+const NO_CREDENTIALS: &str = "; no credentials were found, or they do not do for this account: \
+     check or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AZURE_STORAGE_ACCOUNT and \
+     AZURE_STORAGE_KEY, or GOOGLE_APPLICATION_CREDENTIALS, as the provider's own tools take them";
 
 /// Kind and advice, from the provider's code, OpenDAL's kind and the connection.
 fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str) {
@@ -114,6 +114,8 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
             ErrorKind::PermissionDenied,
             "; the credentials are wrong: check key and secret, and the machine's clock",
         ),
+        // Azure's words for a request that was not signed.
+        "NoAuthenticationInformation" => (ErrorKind::PermissionDenied, NO_CREDENTIALS),
         "RequestTimeTooSkewed" => (
             ErrorKind::PermissionDenied,
             "; this machine's clock is wrong: set it, then open the journal again",
@@ -122,8 +124,6 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
             ErrorKind::PermissionDenied,
             "; the session's credentials have expired or are not the server's: get new ones",
         ),
-        // Azure's words for a request that was not signed.
-        "NoAuthenticationInformation" => (ErrorKind::PermissionDenied, NO_CREDENTIALS),
         _ => return None,
     };
     Some(known)

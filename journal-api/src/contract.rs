@@ -243,7 +243,8 @@ pub enum Visibility {
 /// On which thread a flush does its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FlushCall {
-    /// `flush` returns at once; the work goes on elsewhere.
+    /// `flush` returns at once; the work goes on elsewhere, on threads of the store's
+    /// own: `flush` may be called on an appender's thread, whose runtime may end.
     Detached,
     /// `flush` writes on the calling thread and returns a ready [`Flush`](crate::Flush).
     Blocking,
@@ -279,7 +280,7 @@ pub struct FlushContract {
     /// The longest batch, in bytes; at least [`MIN_MAX_BATCH`].
     pub max_batch: usize,
     /// The longest log, in bytes. A store that takes only N flushes into one log
-    /// says N times `block`.
+    /// says N times the shortest: `block`, or 64 bytes, which a journal's always have.
     pub max_log: u64,
     /// A crash tears unflushed bytes at multiples of this.
     pub torn_unit: usize,

@@ -67,7 +67,7 @@ impl Permit {
             )
             .with_outcome(Outcome::NotWritten));
         }
-        let wait = Wait::accept(&self.core, entries, encoded, self.cost)?;
+        let wait = Wait::accept(&self.core, entries, encoded, self.cost, false)?;
         self.spent = true;
         Ok(Ack {
             core: self.core.clone(),
@@ -185,7 +185,7 @@ impl<'a> Appending<'a> {
         encoded: usize,
         cost: usize,
     ) -> Result<Appending<'a>> {
-        match Wait::accept(core, entries, encoded, cost) {
+        match Wait::accept(core, entries, encoded, cost, true) {
             Ok(wait) => Ok(Appending { core, wait }),
             Err(error) => {
                 core.room.add_permits(cost);
@@ -216,6 +216,8 @@ struct Wait {
     first: SeqNo,
     seq: SeqNo,
     slot: Option<usize>,
+    /// On a store that answers later: this ack has begun its flush itself.
+    alone: bool,
     /// How many entries waited when this ack last yielded to gather more.
     gathered: u64,
     /// Since when this ack gathers.
@@ -229,13 +231,20 @@ enum Gather {
 }
 
 impl Wait {
-    fn accept(core: &Core, entries: &[&[u8]], encoded: usize, cost: usize) -> Result<Wait> {
-        let (first, group) = core.accept(entries, encoded, cost)?;
+    fn accept(
+        core: &Core,
+        entries: &[&[u8]],
+        encoded: usize,
+        cost: usize,
+        awaited: bool,
+    ) -> Result<Wait> {
+        let (first, group) = core.accept(entries, encoded, cost, awaited)?;
         Ok(Wait {
             group,
             first,
             seq: SeqNo(first.0 + entries.len() as u64 - 1),
             slot: None,
+            alone: false,
             gathered: 0,
             gathers_since: None,
         })
@@ -321,7 +330,9 @@ impl Wait {
     /// caller yields and is polled again at once.
     fn drive(&mut self, core: &Core, cx: &mut Context<'_>) -> bool {
         if !core.blocking {
-            core.wake_flusher();
+            if !self.drive_alone(core, cx) {
+                core.wake_flusher();
+            }
             return false;
         }
         if !core.is_free() {
@@ -350,6 +361,16 @@ impl Wait {
         }
     }
 
+    /// On a store that answers later: begins the flush and takes in its answer, if
+    /// nobody else appends. Only within a runtime, as the journal's task would.
+    fn drive_alone(&mut self, core: &Core, cx: &mut Context<'_>) -> bool {
+        let entries = self.seq.0 - self.first.0 + 1;
+        if !self.alone && core.may_be_alone(entries) && place() != Place::Plain {
+            self.alone = core.begin_alone(entries);
+        }
+        self.alone && core.poll_alone(self.seq.next(), cx)
+    }
+
     fn lead(&self, core: &Core) {
         let place = place();
         core.elsewhere.store(place == Place::Elsewhere, Relaxed);
@@ -363,6 +384,12 @@ impl Wait {
 
     /// A dropped ack must leave no one waiting: if it gathered, another may.
     fn dropped(&self, core: &Core) {
+        if !core.blocking {
+            if self.group.outcome().is_none() {
+                core.leave_alone();
+            }
+            return;
+        }
         core.release_election(self.id());
     }
 }

@@ -353,7 +353,11 @@ async fn durable_through(core: Arc<Core>, seq: SeqNo) -> Result<()> {
         if let Some(failure) = core.state().failure.clone() {
             return Err(failure);
         }
-        core.wake_flusher();
+        if core.blocking {
+            core.wake_flusher();
+        } else {
+            core.leave_alone(); // whose ack may not be polled
+        }
         moved.await;
     }
 }

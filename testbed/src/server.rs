@@ -60,8 +60,9 @@ pub trait Server: Send + Sync + 'static {
     /// What the `journal` command needs in its environment.
     fn env(&self, place: &Place) -> Vec<(String, String)>;
 
-    /// How long a process may take until it answers.
+    /// How long a process may take until it answers: long, because one that ends is
+    /// noticed at once, and on a busy machine Java alone takes a minute.
     fn patience(&self) -> Duration {
-        Duration::from_secs(60)
+        Duration::from_secs(180)
     }
 }

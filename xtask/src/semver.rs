@@ -66,8 +66,10 @@ fn program() -> Result<PathBuf, String> {
         .join(format!("cargo-semver-checks-{VERSION}"));
     let ours = folder.join("bin").join("cargo-semver-checks");
     if !is_right(&ours) {
-        println!("cargo-semver-checks {VERSION} is missing: compiling it, for 3 to 8 minutes");
+        println!("cargo-semver-checks {VERSION} is missing: compiling it, for 5 to 12 minutes");
         let mut install = cargo();
+        // Nobody debugs it.
+        install.env("CARGO_PROFILE_DEV_DEBUG", "0");
         install.args([
             "install",
             "--quiet",

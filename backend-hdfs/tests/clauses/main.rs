@@ -7,6 +7,7 @@
 mod common;
 mod fencing;
 mod handling;
+mod leftovers;
 
 use common::*;
 use flushproof_api::bytes::Bytes;
@@ -297,4 +298,30 @@ async fn fc_8_without_webhdfs_a_log_is_seen_when_it_is_sealed() {
     assert_eq!(reader.len().await.unwrap(), 2 * BLOCK);
     assert_eq!(reader.read(0..2 * BLOCK).await.unwrap()[0], 1);
     assert!(store.space().await.unwrap().is_none());
+}
+
+/// As after a roll: the log's file is closed, so that lost copies of it are made up.
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_3_a_log_that_is_left_unsealed_is_closed_and_as_long_as_it_was() {
+    let store = open_with(bed(), &fresh(bed()), &[("webhdfs", "off")]).await;
+    for (at, batches) in [("log/1-0", 2), ("log/1-1", 0)] {
+        let mut log = create_log(&store, at).await.unwrap();
+        for n in 0..batches {
+            log.flush(batch(1, n + 1)).await.unwrap();
+        }
+        drop(log);
+        // Without WebHDFS bytes of closed files only are seen.
+        let reader = store.open(&path(at), Source::Any).await.unwrap();
+        while reader.len().await.unwrap() < u64::from(batches) * BLOCK {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let rows = listed(&store).await;
+        let row = rows.iter().find(|row| row.path == path(at)).unwrap();
+        assert!(!row.sealed, "nobody sealed it");
+        let len = u64::from(batches) * BLOCK;
+        assert_eq!(
+            (row.len, store.fence_log(&path(at)).await.unwrap()),
+            (len, len)
+        );
+    }
 }

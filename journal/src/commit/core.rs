@@ -1,5 +1,6 @@
 //! [`Core`]: what every handle of one journal shares; finishing and failing.
 
+use super::alone::Slot;
 use super::buffer::Pool;
 use super::counters::Counters;
 use super::group::{Done, Group};
@@ -70,6 +71,8 @@ pub(crate) struct Core {
     pub closed: OnceLock<Result<()>>,
     /// Work for the task that flushes a detached store.
     pub flusher: Notify,
+    /// The flush of a lone appender there.
+    pub(super) alone: Slot,
     pub counters: Counters,
 }
 
@@ -106,6 +109,7 @@ impl Core {
             keeper_idle: false.into(),
             moved: Notify::new(),
             flusher: Notify::new(),
+            alone: Slot::default(),
             flusher_thread: Mutex::new(None),
             flusher_called: Padded(false.into()),
             flushers: 0.into(),
@@ -225,12 +229,14 @@ impl Core {
             .min(self.context.config.queue_bytes)
     }
 
-    /// Accepts entries: gives them numbers and puts them in the queue.
+    /// Accepts entries: gives them numbers and puts them in the queue. `awaited`:
+    /// the caller polls their ack at once.
     pub(crate) fn accept(
         &self,
         entries: &[&[u8]],
         encoded: usize,
         cost: usize,
+        awaited: bool,
     ) -> Result<(SeqNo, Arc<Group>)> {
         let mut state = self.state();
         if let Some(failure) = &state.failure {
@@ -245,7 +251,7 @@ impl Core {
         if self.keeper_idle.load(SeqCst) && self.keeper_idle.swap(false, SeqCst) {
             self.keeper.notify_one();
         }
-        if !self.blocking {
+        if !self.blocking && !awaited {
             self.flusher.notify_one();
         }
         Ok((seq, group))

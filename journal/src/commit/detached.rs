@@ -3,7 +3,7 @@
 
 use super::core::Core;
 use super::state::ActiveLog;
-use flushproof_api::{Error, ErrorKind, Flushed, Result, SeqNo};
+use flushproof_api::{Error, ErrorKind, Flush, Flushed, Result, SeqNo};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use std::sync::Arc;
@@ -20,6 +20,29 @@ struct Landed {
     took: Duration,
 }
 
+/// What is known of a flush when it begins.
+struct Flight {
+    end: SeqNo,
+    offset: u64,
+    began: Instant,
+}
+
+impl Flight {
+    async fn land(self, flush: Flush, limit: Duration) -> Landed {
+        let left = limit.saturating_sub(self.began.elapsed());
+        let result = match tokio::time::timeout(left, flush).await {
+            Ok(result) => result,
+            Err(_) => Err(hung(limit)),
+        };
+        Landed {
+            end: self.end,
+            offset: self.offset,
+            result,
+            took: self.began.elapsed(),
+        }
+    }
+}
+
 type UnderWay = FuturesOrdered<BoxFuture<'static, Landed>>;
 
 /// Runs until the journal ends.
@@ -28,17 +51,29 @@ pub(crate) async fn run(core: Arc<Core>) {
         if core.state().failure.is_some() {
             return;
         }
+        let mut under_way = UnderWay::new();
+        if let Some(alone) = core.adopt() {
+            let (log, generation) = (alone.log, alone.generation);
+            let limit = core.context.config.flush_timeout;
+            let flight = Flight {
+                end: alone.end,
+                offset: log.offset,
+                began: alone.began,
+            };
+            under_way.push_back(Box::pin(flight.land(alone.flush, limit)));
+            serve(&core, log, generation, under_way).await;
+            continue;
+        }
         let busy = !core.state().queue.is_empty();
         match if busy { core.take_log() } else { None } {
-            Some((log, generation)) => serve(&core, log, generation).await,
+            Some((log, generation)) => serve(&core, log, generation, under_way).await,
             None => core.flusher.notified().await,
         }
     }
 }
 
 /// Flushes until nothing waits and nothing is under way, then frees the log.
-async fn serve(core: &Core, mut log: ActiveLog, generation: u64) {
-    let mut under_way = UnderWay::new();
+async fn serve(core: &Core, mut log: ActiveLog, generation: u64, mut under_way: UnderWay) {
     loop {
         if under_way.is_empty() && core.max_inflight == 1 {
             gather(core);
@@ -105,16 +140,12 @@ async fn submit(
         core.counters.flushes.fetch_add(1, Relaxed);
         let flush = log.writer.flush(frame);
         let limit = core.context.config.flush_timeout;
-        let offset = log.offset;
-        let began = Instant::now();
-        under_way.push_back(Box::pin(async move {
-            Landed {
-                end,
-                offset,
-                result: within(limit, flush).await,
-                took: began.elapsed(),
-            }
-        }));
+        let flight = Flight {
+            end,
+            offset: log.offset,
+            began: Instant::now(),
+        };
+        under_way.push_back(Box::pin(flight.land(flush, limit)));
     }
     Ok(())
 }

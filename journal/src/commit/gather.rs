@@ -4,7 +4,8 @@
 //! | --- | --- | --- |
 //! | one | the ack that is awaited, on its own thread | no |
 //! | several | the flusher's thread, one group after the other | until those of the last group came again, or half a flush has passed |
-//! | any, on a store that answers later | a task of the journal, as many flushes as the store takes | only where it takes one at a time: as above |
+//! | one, on a store that answers later | the ack that is awaited begins the flush and takes it in | no |
+//! | any, on such a store | a task of the journal, as many flushes as the store takes | only where it takes one at a time: as above |
 //! | any, on a store in memory | an awaited ack, on its own thread | what its worker can run now |
 //!
 //! Handing a lone flush to another thread would cost 13-20 % of it; with several

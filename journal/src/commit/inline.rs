@@ -7,10 +7,12 @@
 //! writes, because `block_in_place` may not be called there.
 
 use super::core::Core;
+use super::group::Group;
 use super::state::{ActiveLog, Prepared};
 use crate::format::{FRAME_HEADER, FrameKind, SegmentHeader, SegmentKey};
 use bytes::Bytes;
 use flushproof_api::{Error, ErrorKind, Flushed, LogWriter, Result, SeqNo};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tokio::runtime::{Handle, RuntimeFlavor, worker_index};
@@ -94,25 +96,35 @@ impl Core {
         let flushed = flush_now(&mut *log.writer, frame);
         self.note_flush_time(began.elapsed());
         match flushed {
-            Ok(got) => self.finish_job(log, end, got, generation),
+            Ok(got) => {
+                if let Some(group) = self.finish_job(log, end, got, generation) {
+                    group.wake();
+                }
+            }
             Err(error) => self.fail(generation, error),
         }
     }
 
-    fn finish_job(&self, mut log: ActiveLog, end: SeqNo, got: Flushed, generation: u64) {
+    /// The only flush under way is durable: acknowledges it and frees the log. Its
+    /// group is to be woken.
+    pub(super) fn finish_job(
+        &self,
+        mut log: ActiveLog,
+        end: SeqNo,
+        got: Flushed,
+        generation: u64,
+    ) -> Option<Arc<Group>> {
         log.durable_offset = log.offset;
         let cut = log.cut(end);
         let mut state = self.state();
         if state.generation != generation {
-            return; // abandoned: a late Ok is not an acknowledgement
+            return None; // abandoned: a late Ok is not an acknowledgement
         }
         let acknowledged = self.acknowledge(&mut state, cut, got);
         state.put_back(log);
         drop(state);
-        if let Some(group) = acknowledged {
-            group.wake();
-        }
         self.moved.notify_waiters();
+        acknowledged
     }
 
     /// Goes on in the next log when this one is full and the next is prepared.

@@ -138,6 +138,7 @@ impl Keeper {
             return Next::After(Duration::ZERO);
         }
         self.abandon_hung();
+        self.core.leave_late();
         self.flush_unawaited();
         self.prepare_next_log();
         let heartbeat = core.context.config.heartbeat;

@@ -2,10 +2,11 @@
 //!
 //! Entries wait in the queue of [`state::State`]. For a blocking store whoever
 //! awaits first leads the flush, with several appenders a thread does ([`inline`], [`gather`]); for a detached one a task keeps
-//! several flushes under way ([`detached`]). The [`keeper`] is one thread with a
+//! several flushes under way ([`detached`]), and a lone appender flushes by itself ([`alone`]). The [`keeper`] is one thread with a
 //! small runtime of its own: it flushes what nobody awaits, writes idle marks,
 //! prepares the next log, abandons a hung flush and takes over from oneself.
 
+mod alone;
 pub(crate) mod buffer;
 pub(crate) mod core;
 mod counters;

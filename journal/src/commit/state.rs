@@ -200,6 +200,11 @@ impl State {
         self.log.is_some()
     }
 
+    /// The log, unless somebody is flushing.
+    pub(crate) fn log(&self) -> Option<&ActiveLog> {
+        self.log.as_ref()
+    }
+
     /// Takes the log: whoever has it is the only one who flushes.
     pub(crate) fn take_log(&mut self) -> Option<ActiveLog> {
         let log = self.log.take()?;

@@ -87,25 +87,16 @@ pub fn kill_server(store: &Store, kills: u64) {
         wait_for_ack(&work, Duration::from_secs(30), "before the kill");
         std::thread::sleep(random.micros(300_000));
         let id = place.killed[random.below(place.killed.len() as u64) as usize];
-        bed.process(id).kill().unwrap();
-        let killed = Instant::now();
-        if place.replicated {
-            let took = wait_for_ack(&work, place.goes_on, "a replica was killed");
-            println!(
-                "{}: kill {kill} of {id}: appends went on after {took:?}",
-                store.name
-            );
-            slowest = slowest.max(took);
-            bed.process(id).start().unwrap();
-            continue;
-        }
-        std::thread::sleep(random.micros(1_500_000));
-        std::thread::sleep(longer(store, kill, config.flush_timeout));
-        bed.process(id).start().unwrap();
-        let down = killed.elapsed();
-        let took = wait_for_ack(&work, place.goes_on, "the server is back");
+        // A backend that tries its requests again rides out a short outage, so that
+        // the journal need not take over from itself.
+        let longer = match store.slow && kill % 2 == 1 {
+            true => config.flush_timeout,
+            false => Duration::ZERO,
+        };
+        let down = random.micros(1_500_000) + longer;
+        let took = kill_once(place, &bed, id, down, &work);
         println!(
-            "{}: kill {kill} of {id}, down for {down:?}: appends went on {took:?} after it was back",
+            "{}: kill {kill} of {id}: appends went on after {took:?}",
             store.name
         );
         slowest = slowest.max(took);
@@ -121,40 +112,46 @@ pub fn kill_server(store: &Store, kills: u64) {
     let (state, journal) = runtime.block_on(serve(&config));
     check(&state, &work);
     runtime.block_on(journal.close()).unwrap();
-    report(store, kills, &work, reopens, slowest);
-}
-
-/// Says what was done; a kill must have hit a flush.
-fn report(store: &Store, kills: u64, work: &Work, reopens: u64, slowest: Duration) {
     println!(
         "{}: {kills} kills, {} acks, {reopens} reopens, slowest {slowest:?}; none lost, none failed",
         store.name,
         work.acks.load(SeqCst)
     );
     assert!(
-        kills == 0 || reopens > 0 || place_of(store).replicated,
+        kills == 0 || reopens > 0 || place.replicated,
         "no kill hit a flush"
     );
+    note(kills, &work, reopens, slowest);
+}
+
+fn note(kills: u64, work: &Work, reopens: u64, slowest: Duration) {
+    let acks = work.acks.load(SeqCst).to_string();
+    let slowest = format!("{:.2}s", slowest.as_secs_f64());
+    let more = [
+        ("acks", acks),
+        ("reopens", reopens.to_string()),
+        ("slowest", slowest),
+    ];
     figures::note(
         "kill -9 of a server's process",
         "FLUSHPROOF_SERVER_KILLS",
         kills,
-        &[
-            ("acks", work.acks.load(SeqCst).to_string()),
-            ("reopens", reopens.to_string()),
-            ("slowest", format!("{:.2}s", slowest.as_secs_f64())),
-        ],
+        &more,
     );
 }
 
-/// How much longer a server stays away. A backend that tries its requests again
-/// rides out a short outage, without the journal taking over from itself: every
-/// second one is too long for that.
-fn longer(store: &Store, kill: u64, flush_timeout: Duration) -> Duration {
-    match store.slow && kill % 2 == 1 {
-        true => flush_timeout,
-        false => Duration::ZERO,
+/// Kills a process and starts it again: after `down`, or, where others have what it
+/// has, once appends went on without it. Says after which time they went on.
+fn kill_once(place: ServerPlace, bed: &Bed, id: &str, down: Duration, work: &Work) -> Duration {
+    bed.process(id).kill().unwrap();
+    if place.replicated {
+        let took = wait_for_ack(work, place.goes_on, "a replica was killed");
+        bed.process(id).start().unwrap();
+        return took;
     }
+    std::thread::sleep(down);
+    bed.process(id).start().unwrap();
+    wait_for_ack(work, place.goes_on, "the server is back")
 }
 
 fn check(state: &State, work: &Work) {
