@@ -91,6 +91,13 @@ fn classify(e: &opendal::Error, code: Option<&str>) -> (ErrorKind, &'static str)
 /// From the code in the provider's answer.
 fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
     let known = match code {
+        // Azurite's word also for a wrong key and for a request that was not signed.
+        "AuthorizationFailure" => (
+            ErrorKind::PermissionDenied,
+            "; the credentials are wrong, missing, or not enough: check AZURE_STORAGE_ACCOUNT and \
+             AZURE_STORAGE_KEY (or the connection string), and what the account's firewall and \
+             roles allow",
+        ),
         "NoSuchBucket" | "ContainerNotFound" | "InvalidBucketName" => (
             ErrorKind::NotFound,
             "; the bucket or container does not exist: make it, or correct the journal's URI",
@@ -108,9 +115,7 @@ fn by_code(code: &str) -> Option<(ErrorKind, &'static str)> {
             "; the credentials are wrong: check key and secret, and the machine's clock",
         ),
         // Azure's words for a request that was not signed.
-        "NoAuthenticationInformation" | "AuthorizationFailure" => {
-            (ErrorKind::PermissionDenied, NO_CREDENTIALS)
-        }
+        "NoAuthenticationInformation" => (ErrorKind::PermissionDenied, NO_CREDENTIALS),
         "RequestTimeTooSkewed" => (
             ErrorKind::PermissionDenied,
             "; this machine's clock is wrong: set it, then open the journal again",

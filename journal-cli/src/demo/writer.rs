@@ -190,11 +190,15 @@ pub fn expected(files: &Files, name: &str, first: Option<&str>, n: usize) -> Str
 }
 
 async fn read_acks(from: ChildStdout, to: watch::Sender<Vec<u64>>) {
-    let mut lines = BufReader::new(from).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        // Something else than a number is no ack; the checks will miss it.
-        if let Ok(seq) = line.parse() {
+    let mut from = BufReader::new(from);
+    let mut line = String::new();
+    while let Ok(1..) = from.read_line(&mut line).await {
+        // A line without its end was cut short when the process was killed: "12" of
+        // 1234. Something else than a number is no ack; the checks will miss it.
+        let whole = line.strip_suffix('\n');
+        if let Some(Ok(seq)) = whole.map(str::parse) {
             to.send_modify(|acks| acks.push(seq));
         }
+        line.clear();
     }
 }

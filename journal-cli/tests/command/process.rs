@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// How the names of variables begin that would configure the command.
 const CONFIGURING: [&str; 6] = ["JOURNAL_", "AWS_", "AZURE_", "GOOGLE_", "HADOOP_", "RUST_"];
 

@@ -142,8 +142,7 @@ mod s3 {
     #[test]
     fn a_bucket_that_is_not_there() {
         // SeaweedFS makes a bucket for whoever may, when something is written.
-        let says = "check bucket and prefix";
-        object::no_bucket(&store(), "s3", &["info"], says);
+        object::no_bucket(&store(), "s3", &["info"], "does not exist");
     }
 
     #[test]
