@@ -1,5 +1,5 @@
 //! The engine on HDFS: a NameNode and three DataNodes.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)] // a test that can't go on must fail
 
 use flushproof::{Config, Registry};
 use flushproof_api::Visibility;
