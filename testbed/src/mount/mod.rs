@@ -86,7 +86,7 @@ pub fn installed() -> Result<(), String> {
     Ok(())
 }
 
-/// Installs QEMU, and unpacks a kernel and busybox into [`cache`](crate::cache).
+/// Installs QEMU, and unpacks a kernel and busybox into [`cache`].
 /// Repeating it does nothing.
 ///
 /// # Errors
