@@ -21,7 +21,7 @@ impl Part {
     /// What CI may take for it, in minutes.
     fn budget(self) -> u64 {
         match self {
-            Part::Build => 20,
+            Part::Build => 35,
             Part::Test => 45,
         }
     }
