@@ -10,6 +10,7 @@
 
 use crate::probe;
 use crate::store::Shared;
+use crate::tries::Doubt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -98,7 +99,8 @@ pub(crate) fn watch(shared: &Arc<Shared>) {
                 return;
             };
             let (whole, limit) = (shared.copies.wanted, shared.settings.flush_timeout);
-            let tried = probe::once(&shared.nn, &shared.names, limit, whole);
+            let watch = (&shared.watch, &Doubt::unheard());
+            let tried = probe::once(&shared.nn, &shared.names, limit, whole, watch);
             match tried.await {
                 Ok(_) => {
                     shared.copies.suspected.store(false, Ordering::Release);

@@ -33,6 +33,10 @@ use std::time::{Duration, Instant};
 /// next heartbeat of a DataNode (3 s by default).
 const AGAIN: Duration = Duration::from_millis(50);
 
+/// The longest wait for a DataNode that can recover the block: two heartbeats of the
+/// default.
+const SETTLE: Duration = Duration::from_secs(7);
+
 /// Fences a log; says below which offset its acknowledged bytes lie. Goes on
 /// when its future is dropped.
 pub(crate) async fn fence(shared: Arc<Shared>, path: StorePath) -> Result<u64> {
@@ -92,6 +96,11 @@ async fn close(shared: &Shared, log: &str) -> Result<bool> {
     let what = "can't take the lease of the log's writer away";
     let limit = shared.settings.fence_timeout;
     let began = Instant::now();
+    let doubtful = shared.copies.suspected();
+    shared
+        .watch
+        .settle(log, doubtful, SETTLE.min(limit / 2))
+        .await;
     let mut last = None;
     while began.elapsed() < limit {
         let name = log.to_owned();

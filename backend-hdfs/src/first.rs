@@ -13,7 +13,7 @@
 use crate::fault::{fault, is_pipeline, late};
 use crate::log::options;
 use crate::store::{InUse, Shared};
-use crate::tries::{self, Failed, Made};
+use crate::tries::{self, Doubt, Failed, Made, Pace};
 use bytes::Bytes;
 use flushproof_api::{Advice, Result, StorePath};
 use hdfs_native::HdfsError;
@@ -50,11 +50,15 @@ pub(crate) async fn place(
     batch: Bytes,
     limit: Duration,
 ) -> Result<Placed> {
-    let tried = tries::first(&shared.nn.io, limit, |n| {
-        try_one(shared.clone(), batch.clone(), limit, n)
+    let pace = Pace {
+        limit,
+        alone: Duration::ZERO,
+    };
+    let tried = tries::first(&shared.nn.io, pace, |n, doubt| {
+        try_one(shared.clone(), batch.clone(), limit, n, doubt)
     });
     let what = "can't make the log's bytes durable";
-    let written = tried
+    let (_, written) = tried
         .await
         .map_err(|e| e.context(what).with_advice(Advice::Reopen))?;
     rename(shared, &written.name, at).await?;
@@ -69,11 +73,13 @@ async fn try_one(
     batch: Bytes,
     limit: Duration,
     n: u32,
+    doubt: Doubt,
 ) -> std::result::Result<Written, Failed> {
     let name = || shared.names.temporary(&StorePath::new("log")?);
     let name = InUse::new(&shared, name().map_err(Failed::Finally)?);
     let (copies, make_up) = shared.copies.of_try(n);
-    match write(&shared, name.name(), copies, batch, limit).await {
+    let write = write(&shared, name.name(), copies, batch, limit);
+    match shared.watch.doubting(name.name(), &doubt, write).await {
         Ok(file) => Ok(Written {
             name,
             file,

@@ -35,6 +35,7 @@
 //! | `store` | the trait's methods, deleting, sweeping |
 //! | `copies` | one copy fewer while a DataNode is suspected dead |
 //! | `tries` | several files begun one after the other, the first that works counts |
+//! | `watch` | finding out early that a DataNode of a pipeline is dead |
 //! | `log`, `first` | the task that writes a log; the first error is final; the first flush while a DataNode is suspected |
 //! | `object`, `publish` | objects; the rename, and what became of it |
 //! | `fence` | taking the lease away, and why that is enough |
@@ -64,6 +65,7 @@ mod publish;
 mod reader;
 mod store;
 mod tries;
+mod watch;
 mod webhdfs;
 
 pub use factory::HdfsFactory;

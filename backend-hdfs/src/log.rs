@@ -213,6 +213,9 @@ impl Writer {
             Err(e) => Err(e),
         };
         self.latch(result)?;
+        if self.len == 0 {
+            self.note_pipeline();
+        }
         self.len += len;
         // Not before the block was given, or it would get all of them.
         if let Some(copies) = self.make_up.take() {
@@ -220,6 +223,16 @@ impl Writer {
         }
         let survives = self.shared.survives_now(&self.at).await;
         Ok(Flushed::new(self.len, survives))
+    }
+
+    /// Beside what is written: a DataNode that can be reached now is known to be dead
+    /// when it can't be later.
+    fn note_pipeline(&self) {
+        let (shared, at) = (self.shared.clone(), self.at.clone());
+        self.shared
+            .nn
+            .io
+            .spawn(async move { shared.watch.note(&at).await });
     }
 
     /// Fails for ever after the first error.
@@ -279,7 +292,13 @@ impl Writer {
             file.hsync().await
         });
         let what = "can't make the log's bytes durable";
-        match written.await {
+        // Whichever ends it, the writer is never asked again after an error.
+        let written = tokio::select! {
+            biased;
+            written = written => written,
+            at = self.shared.watch.died(&self.at) => return Err(self.died(what, &at).await),
+        };
+        match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(self.failed(what, e).await),
             Err(_) => Err(self.hung(what, limit, "flush_timeout").await),
@@ -375,6 +394,20 @@ impl Writer {
             ErrorKind::NoSpace if self.len == 0 => error.with_outcome(Outcome::NotWritten),
             _ => error,
         }
+    }
+
+    /// The error of a call that would hang because a DataNode is dead.
+    async fn died(&self, what: &str, datanode: &str) -> Error {
+        match self.look_for_fence().await {
+            Look::Fenced => return fenced(&self.at),
+            Look::Free | Look::Unknown => copies::suspect(&self.shared),
+        }
+        let text = format!(
+            "{}: {what}: the DataNode {datanode} of its pipeline refuses connections; look whether \
+             it is up",
+            self.at
+        );
+        reopen(Error::new(ErrorKind::Unreachable, text))
     }
 
     async fn hung(&self, what: &str, limit: Duration, option: &str) -> Error {

@@ -10,7 +10,7 @@ use crate::log::options;
 use crate::options::MIB;
 use crate::publish;
 use crate::store::{InUse, Shared};
-use crate::tries::{self, Failed, Made};
+use crate::tries::{self, Doubt, Failed, Made, Pace};
 use bytes::{Bytes, BytesMut};
 use flushproof_api::{Error, ErrorKind, ObjectOptions, ObjectWriter, Outcome, Result, StorePath};
 use hdfs_native::client::FileStatus;
@@ -274,33 +274,53 @@ impl Target {
     /// Makes a file of the whole object: with all copies, and when that fails because of
     /// a DataNode, or is known to, with what works.
     async fn make(self: &Arc<Target>, bytes: Bytes) -> Result<Closed> {
-        let len = bytes.len() as u64;
-        let usual = self.shared.settings.flush_limit(bytes.len());
-        if !self.shared.copies.suspected() {
-            let temp = self.create_any(len).await?;
-            match self.finish(temp, bytes.clone(), len, usual).await {
-                Err(e) if pipeline(&e) => {}
-                other => return other,
-            }
-            if self.shared.nn.info(self.shared.names.root()).await.is_ok() {
-                copies::suspect(&self.shared); // the NameNode answers
-            }
-        }
-        let limit = self.shared.settings.timeout;
-        // One that is slow holds no other up.
-        let patient = usual * 2;
-        let tried = tries::first(&self.shared.nn.io, limit, |n| {
-            let (target, bytes) = (self.clone(), bytes.clone());
-            async move {
-                let temp = target.create(len, target.shared.copies.of_try(n)).await;
-                let made = target.finish(temp.map_err(Failed::Finally)?, bytes, len, patient);
-                made.await.map_err(|e| match pipeline(&e) {
-                    true => Failed::Again(e),
-                    false => Failed::Finally(e),
-                })
-            }
+        let shared = &self.shared;
+        let (len, suspected) = (bytes.len() as u64, shared.copies.suspected());
+        let usual = shared.settings.flush_limit(bytes.len());
+        let pace = Pace {
+            limit: shared.settings.timeout,
+            alone: match suspected {
+                false => usual,
+                true => Duration::ZERO,
+            },
+        };
+        let tried = tries::first(&shared.nn.io, pace, |n, doubt| {
+            let copies = match (suspected, n) {
+                (true, n) => shared.copies.of_try(n),
+                (false, 0) => shared.copies.next(),
+                (false, n) => shared.copies.of_try(n - 1),
+            };
+            // One that is slow holds no other up.
+            self.clone()
+                .try_one(bytes.clone(), len, copies, usual * 2, doubt)
         });
-        tried.await
+        let tried = tried.await;
+        let failed = match &tried {
+            Ok((n, _)) => *n > 0,
+            Err(e) => pipeline(e) && shared.nn.info(shared.names.root()).await.is_ok(),
+        };
+        if failed {
+            copies::suspect(shared); // the NameNode answers
+        }
+        tried.map(|(_, closed)| closed)
+    }
+
+    async fn try_one(
+        self: Arc<Target>,
+        bytes: Bytes,
+        len: u64,
+        copies: (Option<u32>, Option<u32>),
+        limit: Duration,
+        doubt: Doubt,
+    ) -> std::result::Result<Closed, Failed> {
+        let temp = self.create(len, copies).await.map_err(Failed::Finally)?;
+        let name = temp.name.name().to_owned();
+        let made = self.finish(temp, bytes, len, limit);
+        let made = self.shared.watch.doubting(&name, &doubt, made).await;
+        made.map_err(|e| match pipeline(&e) {
+            true => Failed::Again(e),
+            false => Failed::Finally(e),
+        })
     }
 
     /// A temporary as it is now made.

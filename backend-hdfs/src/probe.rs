@@ -7,7 +7,8 @@ use crate::copies;
 use crate::fault::{fault, late};
 use crate::names::Names;
 use crate::options::{MIB, Settings};
-use crate::tries::{self, Failed, Made};
+use crate::tries::{self, Doubt, Failed, Made, Pace};
+use crate::watch::Watch;
 use bytes::Bytes;
 use flushproof_api::{Error, ErrorKind, Outcome, Result, StorePath};
 use hdfs_native::{Client, HdfsError, WriteOptions};
@@ -25,36 +26,31 @@ pub(crate) struct Probed {
 }
 
 /// Tries until it works or the time is over. A store that is just opened knows of no
-/// DataNode that has died; so the first file that can't be written with all copies makes
-/// it try others, most with one copy fewer: the dead one is in pipelines for some
-/// time yet.
+/// DataNode that has died; so when the first file that should get all copies can't be
+/// written, others are tried, most with one copy fewer: the dead one is in pipelines
+/// for some time yet.
 pub(crate) async fn probe(
     nn: &Arc<NameNode>,
     names: &Names,
     settings: &Settings,
+    watch: &Watch,
     replication: Option<u32>,
 ) -> Result<Probed> {
-    let limit = settings.flush_timeout;
-    let first = match once(nn, names, limit, replication).await {
-        Ok(replication) => {
-            return Ok(Probed {
-                replication,
-                fewer: false,
-            });
-        }
-        Err(e) => e,
+    let pace = Pace {
+        // A cluster that was just started, or has much else to do, needs more than one call's time.
+        limit: settings.timeout * 3,
+        alone: settings.flush_timeout,
     };
-    let not_written = |e: Error| e.with_outcome(Outcome::NotWritten);
-    if !again(&first) {
-        return Err(not_written(first));
-    }
-    // A cluster that was just started, or has much else to do, needs more than one call's time.
-    let tried = tries::first(&nn.io, settings.timeout * 3, |n| {
-        let (copies, fewer) = copies::of_try(n, replication, replication);
-        let (nn, names) = (nn.clone(), names.clone());
+    // One that is slow holds no other up.
+    let patient = settings.flush_timeout * 2;
+    let tried = tries::first(&nn.io, pace, |n, doubt| {
+        let (copies, fewer) = match n {
+            0 => (replication, None),
+            n => copies::of_try(n - 1, replication, replication),
+        };
+        let (nn, names, watch) = (nn.clone(), names.clone(), watch.clone());
         async move {
-            // One that is slow holds no other up.
-            match once(&nn, &names, limit * 2, copies).await {
+            match once(&nn, &names, patient, copies, (&watch, &doubt)).await {
                 Ok(found) => Ok(Probed {
                     replication: fewer.or(found),
                     fewer: fewer.is_some(),
@@ -64,7 +60,8 @@ pub(crate) async fn probe(
             }
         }
     });
-    tried.await.map_err(not_written)
+    let tried = tried.await.map_err(|e| e.with_outcome(Outcome::NotWritten));
+    tried.map(|(_, probed)| probed)
 }
 
 /// Its file is removed already.
@@ -87,9 +84,14 @@ pub(crate) async fn once(
     names: &Names,
     limit: Duration,
     replication: Option<u32>,
+    (watch, doubt): (&Watch, &Doubt),
 ) -> Result<Option<u32>> {
     let temp = names.temporary(&StorePath::new("probe")?)?;
-    let result = try_probe(nn, &temp, names.root(), limit, replication).await;
+    let probing = try_probe(nn, &temp, names.root(), limit, replication);
+    let result = watch.doubting(&temp, doubt, probing).await;
+    if result.is_ok() {
+        watch.note(&temp).await;
+    }
     if let Err(e) = nn.remove(&temp).await {
         tracing::warn!(name = temp, error = %e, "probe left to sweep");
     }

@@ -7,6 +7,7 @@ use crate::copies::{self, Copies};
 use crate::fault::refusal;
 use crate::names::{self, Names};
 use crate::options::Settings;
+use crate::watch::Watch;
 use crate::webhdfs::{Cluster, Failure, Web};
 use crate::{fence, list, log, object, probe, reader};
 use async_trait::async_trait;
@@ -45,7 +46,8 @@ pub(crate) struct Shared {
     pub settings: Settings,
     pub contract: FlushContract,
     pub copies: Copies,
-    pub web: Option<Web>,
+    pub web: Option<Arc<Web>>,
+    pub watch: Watch,
     mode: Mode,
     closed: AtomicBool,
     /// Temporaries of this process, not to be swept.
@@ -70,7 +72,8 @@ impl HdfsStore {
         let conf = io.blocking(move || Conf::read(&authority, &wanted)).await?;
         let replication = settings.replication.or_else(|| conf.replication());
         let addresses = conf.web(&settings);
-        let web = addresses.map(|a| Web::new(a, settings.user.clone(), settings.timeout));
+        let hostnames = conf.get("dfs.client.use.datanode.hostname") == Some("true");
+        let web = addresses.map(|a| Arc::new(Web::new(a, &settings, hostnames)));
         let nn = NameNode::new(io.clone(), conf, settings.clone()).await?;
         let shared = io.run(async move {
             let nn = Arc::new(nn);
@@ -78,7 +81,7 @@ impl HdfsStore {
             let mut found = Found {
                 replication,
                 cluster: None,
-                web: web.as_ref().map(Web::shown).map_err(Clone::clone),
+                web: web.as_ref().map(|w| w.shown()).map_err(Clone::clone),
                 read_only: mode == Mode::ReadOnly,
             };
             let mut web = web.ok();
@@ -91,9 +94,10 @@ impl HdfsStore {
                     }
                 }
             }
+            let watch = Watch::new(web.clone());
             let mut fewer = false;
             if mode == Mode::ReadWrite {
-                let probed = probe::probe(&nn, &names, &settings, replication).await?;
+                let probed = probe::probe(&nn, &names, &settings, &watch, replication).await?;
                 found.replication = probed.replication;
                 fewer = probed.fewer;
             }
@@ -104,6 +108,7 @@ impl HdfsStore {
                 settings,
                 copies: Copies::new(replication, found.replication, fewer),
                 web,
+                watch,
                 mode,
                 closed: AtomicBool::new(false),
                 in_use: Arc::default(),

@@ -6,20 +6,22 @@
 //! and the first that works counts.
 
 use crate::connect::Io;
+use crate::watch::LATE;
 use flushproof_api::Result;
 use flushproof_api::{Error, ErrorKind};
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// A healthy pipeline has answered by then: 40 ms is usual.
-const HEALTHY: Duration = Duration::from_millis(150);
 /// The pause after one that failed.
 const AGAIN: Duration = Duration::from_millis(20);
 /// How many may be under way: they must not be what makes a busy machine slow.
-const MOST: u32 = 8;
+const MOST: usize = 8;
+/// How many with those that are doubted.
+const MOST_IN_ALL: usize = 16;
 
 /// How a try failed.
 #[derive(Debug)]
@@ -36,24 +38,53 @@ pub(crate) trait Made: Send + 'static {
     fn discard(self) -> impl Future<Output = ()> + Send;
 }
 
-/// The first of several tries that works. The `n`th is made by `begin`, which bounds it in
-/// time; no more are begun after `limit`.
+/// When the next is begun, and when no more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// No more are begun after that. Each bounds itself.
+    pub limit: Duration,
+    /// How long the first has to itself, unless it fails or is doubted.
+    pub alone: Duration,
+}
+
+/// With this a try says that there is little hope for it: the next is begun at once,
+/// and it counts when it works all the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Doubt {
+    of: u32,
+    doubts: mpsc::UnboundedSender<u32>,
+}
+
+impl Doubt {
+    /// For something that is tried once.
+    pub fn unheard() -> Doubt {
+        let (doubts, _) = mpsc::unbounded_channel();
+        Doubt { of: 0, doubts }
+    }
+
+    pub fn raise(&self) {
+        let _ = self.doubts.send(self.of);
+    }
+}
+
+/// The first of several tries that works, and which one it was. The `n`th is made by
+/// `begin`, which bounds it in time.
 ///
 /// The first error is returned when all failed: it is what a later one should have
 /// avoided. Tries that are under way when this ends go on and are discarded.
 pub(crate) async fn first<T: Made, F>(
     io: &Arc<Io>,
-    limit: Duration,
-    begin: impl Fn(u32) -> F,
-) -> Result<T>
+    pace: Pace,
+    begin: impl Fn(u32, Doubt) -> F,
+) -> Result<(u32, T)>
 where
     F: Future<Output = Tried<T>> + Send + 'static,
 {
     let (ended, mut results) = mpsc::unbounded_channel();
-    let outcome = race(io, limit, begin, ended, &mut results).await;
+    let outcome = race(io, pace, begin, ended, &mut results).await;
     // What comes later is discarded by its own task.
     results.close();
-    while let Ok(late) = results.try_recv() {
+    while let Ok((_, late)) = results.try_recv() {
         if let Ok(late) = late {
             io.spawn(late.discard());
         }
@@ -63,50 +94,108 @@ where
 
 type Tried<T> = std::result::Result<T, Failed>;
 
+/// Those that have not ended.
+#[derive(Default)]
+struct Running {
+    all: HashSet<u32>,
+    doubted: HashSet<u32>,
+}
+
+impl Running {
+    fn hopeful(&self) -> usize {
+        self.all.len() - self.doubted.len()
+    }
+
+    fn may_begin(&self) -> bool {
+        self.hopeful() < MOST && self.all.len() < MOST_IN_ALL
+    }
+
+    fn end(&mut self, n: u32) {
+        self.all.remove(&n);
+        self.doubted.remove(&n);
+    }
+
+    /// False if it has ended or was doubted before.
+    fn doubt(&mut self, n: u32) -> bool {
+        self.all.contains(&n) && self.doubted.insert(n)
+    }
+}
+
 async fn race<T: Made, F: Future<Output = Tried<T>> + Send + 'static>(
     io: &Arc<Io>,
-    limit: Duration,
-    begin: impl Fn(u32) -> F,
-    ended: mpsc::UnboundedSender<Tried<T>>,
-    results: &mut mpsc::UnboundedReceiver<Tried<T>>,
-) -> Result<T> {
-    let end = Instant::now() + limit;
-    let (mut begun, mut running) = (0, 0);
+    pace: Pace,
+    begin: impl Fn(u32, Doubt) -> F,
+    ended: mpsc::UnboundedSender<(u32, Tried<T>)>,
+    results: &mut mpsc::UnboundedReceiver<(u32, Tried<T>)>,
+) -> Result<(u32, T)> {
+    let end = Instant::now() + pace.limit;
+    let (doubts, mut doubted) = mpsc::unbounded_channel();
+    let (mut begun, mut running) = (0, Running::default());
     let mut next = Instant::now();
     let mut first_error = None;
     loop {
         let more = Instant::now() < end || begun == 0;
-        if more && running < MOST && Instant::now() >= next {
-            next = Instant::now() + HEALTHY * (running + 1).min(4);
-            let (work, ended) = (io.spawn(begin(begun)), ended.clone());
-            io.spawn(async move {
-                let result = work
-                    .await
-                    .unwrap_or_else(|e| Err(Failed::Again(broken(&e))));
-                if let Err(mpsc::error::SendError(Ok(late))) = ended.send(result) {
-                    late.discard().await;
-                }
-            });
-            (begun, running) = (begun + 1, running + 1);
+        if more && running.may_begin() && Instant::now() >= next {
+            let doubt = Doubt {
+                of: begun,
+                doubts: doubts.clone(),
+            };
+            send_to(io, begun, begin(begun, doubt), ended.clone());
+            next = Instant::now() + pause(&pace, begun, running.hopeful());
+            running.all.insert(begun);
+            begun += 1;
         }
-        if running == 0 && !more {
+        if running.all.is_empty() && !more {
             return Err(first_error.unwrap_or_else(|| broken(&"none was begun")));
         }
-        let result = tokio::select! {
-            result = results.recv(), if running > 0 => result,
-            () = sleep_until(next), if more && running < MOST => continue,
-        };
-        running -= 1;
-        match result {
-            Some(Ok(made)) => return Ok(made),
-            Some(Err(Failed::Finally(error))) => return Err(error),
-            Some(Err(Failed::Again(error))) => {
-                first_error.get_or_insert(error);
+        tokio::select! {
+            biased;
+            Some((n, result)) = results.recv(), if !running.all.is_empty() => {
+                running.end(n);
+                match result {
+                    Ok(made) => return Ok((n, made)),
+                    Err(Failed::Finally(error)) => return Err(error),
+                    Err(Failed::Again(error)) => {
+                        first_error.get_or_insert(error);
+                    }
+                }
+                next = next.min(Instant::now() + AGAIN);
             }
-            None => return Err(broken(&"none is left")),
+            Some(n) = doubted.recv() => {
+                if running.doubt(n) {
+                    next = next.min(Instant::now());
+                }
+            }
+            () = sleep_until(next), if more && running.may_begin() => {}
         }
-        next = next.min(Instant::now() + AGAIN);
     }
+}
+
+/// After the `n`th was begun beside `hopeful` others: with each that is slow it is more
+/// likely that all are.
+fn pause(pace: &Pace, n: u32, hopeful: usize) -> Duration {
+    match n {
+        0 => pace.alone,
+        _ => LATE * u32::try_from(hopeful.clamp(1, 3)).unwrap_or(1),
+    }
+}
+
+/// Runs a try and sends what became of it, or discards it when nobody waits any more.
+fn send_to<T: Made>(
+    io: &Arc<Io>,
+    n: u32,
+    work: impl Future<Output = Tried<T>> + Send + 'static,
+    ended: mpsc::UnboundedSender<(u32, Tried<T>)>,
+) {
+    let work = io.spawn(work);
+    io.spawn(async move {
+        let result = work
+            .await
+            .unwrap_or_else(|e| Err(Failed::Again(broken(&e))));
+        if let Err(mpsc::error::SendError((_, Ok(late)))) = ended.send((n, result)) {
+            late.discard().await;
+        }
+    });
 }
 
 /// Only a panic inside a try can do this.
@@ -133,6 +222,13 @@ mod tests {
         }
     }
 
+    fn together(limit: u64) -> Pace {
+        Pace {
+            limit: Duration::from_millis(limit),
+            alone: Duration::ZERO,
+        }
+    }
+
     fn again() -> Failed {
         Failed::Again(Error::new(ErrorKind::TimedOut, "again"))
     }
@@ -142,7 +238,7 @@ mod tests {
         let io = Io::start().unwrap();
         let gone = Arc::new(Mutex::new(Vec::new()));
         let began = std::time::Instant::now();
-        let first = first(&io, Duration::from_secs(60), |n| {
+        let first = first(&io, together(60_000), |n, _| {
             let gone = gone.clone();
             async move {
                 match n {
@@ -153,7 +249,8 @@ mod tests {
                 }
             }
         });
-        assert_eq!(first.await.unwrap().0, 4);
+        let (n, piece) = first.await.unwrap();
+        assert_eq!((n, piece.0), (4, 4));
         assert!(began.elapsed() < Duration::from_secs(30));
         assert!(gone.lock().unwrap().is_empty());
     }
@@ -163,7 +260,7 @@ mod tests {
         let io = Io::start().unwrap();
         let gone = Arc::new(Mutex::new(Vec::new()));
         let (slow, hold) = tokio::sync::watch::channel(());
-        let first = first(&io, Duration::from_secs(60), |n| {
+        let first = first(&io, together(60_000), |n, _| {
             let (gone, mut hold) = (gone.clone(), hold.clone());
             async move {
                 if n < 2 {
@@ -183,10 +280,10 @@ mod tests {
     async fn fc_12_tries_end_with_the_time_and_with_what_no_other_helps_against() {
         let io = Io::start().unwrap();
         let begun = Arc::new(AtomicU32::new(0));
-        let tries = |limit, last: u32| {
+        let tries = |limit: u64, last: u32| {
             begun.store(0, Ordering::SeqCst);
             let begun = begun.clone();
-            first::<Piece, _>(&io, limit, move |n| {
+            first::<Piece, _>(&io, together(limit), move |n, _| {
                 begun.store(n + 1, Ordering::SeqCst);
                 async move {
                     match n == last {
@@ -196,7 +293,7 @@ mod tests {
                 }
             })
         };
-        let limit = Duration::from_millis(200);
+        let limit = 200;
         assert_eq!(
             tries(limit, 99).await.unwrap_err().kind(),
             ErrorKind::TimedOut
@@ -207,10 +304,65 @@ mod tests {
             ErrorKind::NoSpace
         );
         // Once at least.
-        let none = tries(Duration::ZERO, 99).await.unwrap_err();
+        let none = tries(0, 99).await.unwrap_err();
         assert_eq!(
             (none.kind(), begun.load(Ordering::SeqCst)),
             (ErrorKind::TimedOut, 1)
         );
+    }
+
+    #[tokio::test]
+    async fn fc_12_the_first_is_alone_until_it_is_doubted() {
+        let io = Io::start().unwrap();
+        let pace = |alone| Pace {
+            limit: Duration::from_secs(60),
+            alone: Duration::from_millis(alone),
+        };
+        let gone = Arc::new(Mutex::new(Vec::new()));
+        let tries = |pace, doubts: u32| {
+            let gone = gone.clone();
+            first(&io, pace, move |n, doubt| {
+                let gone = gone.clone();
+                async move {
+                    if n < doubts {
+                        doubt.raise();
+                        std::future::pending::<()>().await;
+                    }
+                    Ok(Piece(n, gone))
+                }
+            })
+        };
+        let began = std::time::Instant::now();
+        // More than may be under way: a doubted one holds no place.
+        let hopeless = u32::try_from(MOST).unwrap() + 2;
+        assert_eq!(tries(pace(60_000), hopeless).await.unwrap().0, hopeless);
+        assert!(began.elapsed() < Duration::from_secs(30));
+        // One that is slow is waited for.
+        let slow = first(&io, pace(60_000), |n, _| {
+            let gone = gone.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                Ok(Piece(n, gone))
+            }
+        });
+        assert_eq!(slow.await.unwrap().0, 0);
+    }
+
+    #[tokio::test]
+    async fn fc_12_one_that_is_doubted_counts_when_it_works() {
+        let io = Io::start().unwrap();
+        let gone = Arc::new(Mutex::new(Vec::new()));
+        let tried = first(&io, together(60_000), |n, doubt| {
+            let gone = gone.clone();
+            async move {
+                doubt.raise();
+                doubt.raise();
+                match n {
+                    3 => Ok(Piece(n, gone)),
+                    _ => std::future::pending().await,
+                }
+            }
+        });
+        assert_eq!(tried.await.unwrap().0, 3);
     }
 }

@@ -2,6 +2,7 @@
 //! written, how many DataNodes have it, and what the cluster is like.
 
 use crate::http::{self, Answer};
+use crate::options::Settings;
 use bytes::Bytes;
 use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +12,8 @@ use std::time::Duration;
 const SMALL: usize = 1 << 20;
 /// How many DataNodes are asked for the same bytes.
 const TRIES: usize = 4;
+/// How many DataNodes of a block are told at most.
+const WIDEST: usize = 16;
 
 /// The HTTP servers of the NameNodes.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub(crate) struct Web {
     active: AtomicUsize,
     user: String,
     limit: Duration,
+    /// DataNodes are called by their names, not by their addresses.
+    hostnames: bool,
 }
 
 /// What a call did not get.
@@ -31,6 +36,15 @@ pub(crate) enum Failure {
     Other(String),
 }
 
+/// A DataNode of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Location {
+    /// Host and port that take data.
+    pub at: String,
+    /// When the NameNode heard of it last, in milliseconds of its own clock.
+    pub heard: u64,
+}
+
 /// What is known of the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cluster {
@@ -40,14 +54,16 @@ pub(crate) struct Cluster {
 }
 
 impl Web {
-    pub fn new(addresses: Vec<String>, user: Option<String>, limit: Duration) -> Web {
+    pub fn new(addresses: Vec<String>, settings: &Settings, hostnames: bool) -> Web {
+        let user = settings.user.clone();
         let name = || std::env::var("HADOOP_USER_NAME").ok();
         let user = user.or_else(name).or_else(|| whoami::username().ok());
         Web {
             addresses,
             active: AtomicUsize::new(0),
             user: user.unwrap_or_default(),
-            limit,
+            limit: settings.timeout,
+            hostnames,
         }
     }
 
@@ -130,21 +146,39 @@ impl Web {
     /// How many DataNodes have the last block of a file: the pipeline of one that
     /// is being written.
     pub async fn width(&self, path: &str) -> Result<usize, Failure> {
+        let blocks = self.blocks(path).await?;
+        let hosts = last(&blocks)?["locations"].as_array();
+        hosts.map(Vec::len).ok_or_else(no_locations)
+    }
+
+    /// The pipeline of a file that is being written: its last block's DataNodes. Empty
+    /// once it is closed.
+    pub async fn pipeline(&self, path: &str) -> Result<Vec<Location>, Failure> {
+        let blocks = self.blocks(path).await?;
+        if blocks["isUnderConstruction"] == Value::Bool(false) {
+            return Ok(Vec::new());
+        }
+        let last = last(&blocks)?;
+        let all = last["locations"].as_array().ok_or_else(no_locations)?;
+        let host = match self.hostnames {
+            true => "hostName",
+            false => "ipAddr",
+        };
+        let location = |node: &Value| {
+            let port = u16::try_from(node["xferPort"].as_u64()?).ok()?;
+            Some(Location {
+                at: format!("{}:{port}", node[host].as_str()?),
+                heard: node["lastUpdateMonotonic"].as_u64()?,
+            })
+        };
+        Ok(all.iter().take(WIDEST).filter_map(location).collect())
+    }
+
+    async fn blocks(&self, path: &str) -> Result<Value, Failure> {
         let mut target = self.target(path, "GET_BLOCK_LOCATIONS");
         target.push_str("&offset=0&length=9223372036854775807");
         let answer = self.ask(&target, SMALL).await?;
-        let json = parse(&answer.body)?;
-        let blocks = &json["LocatedBlocks"];
-        let last = match &blocks["lastLocatedBlock"] {
-            Value::Null => blocks["locatedBlocks"]
-                .as_array()
-                .and_then(|all| all.last()),
-            last => Some(last),
-        };
-        let hosts = last.and_then(|b| b["locations"].as_array());
-        hosts.map(Vec::len).ok_or_else(|| {
-            Failure::Other("GET_BLOCK_LOCATIONS: the answer has no locations".into())
-        })
+        Ok(parse(&answer.body)?["LocatedBlocks"].take())
     }
 
     /// The erasure coding policy of a folder, if it has one.
@@ -170,6 +204,20 @@ impl Web {
             remaining: number("CapacityRemaining")?,
         })
     }
+}
+
+fn last(blocks: &Value) -> Result<&Value, Failure> {
+    let last = match &blocks["lastLocatedBlock"] {
+        Value::Null => blocks["locatedBlocks"]
+            .as_array()
+            .and_then(|all| all.last()),
+        last => Some(last),
+    };
+    last.ok_or_else(no_locations)
+}
+
+fn no_locations() -> Failure {
+    Failure::Other("GET_BLOCK_LOCATIONS: the answer has no locations".into())
 }
 
 fn is_standby(answer: &Answer) -> bool {

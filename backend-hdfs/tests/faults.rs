@@ -129,7 +129,34 @@ impl<'a> Appender<'a> {
     }
 }
 
-/// Kills a DataNode under load, so that a packet is in flight.
+/// Kills a DataNode under load, so that a packet is in flight; says after how long
+/// appends went on.
+async fn kill_under_load(appender: &mut Appender<'_>, bed: &'static Bed, victim: &str) -> Duration {
+    for _ in 0..20 {
+        appender.flush().await.unwrap();
+    }
+    let name = victim.to_owned();
+    let kill = tokio::task::spawn_blocking(move || bed.process(&name).kill().unwrap());
+    let mut longest = Duration::ZERO;
+    let mut first = None;
+    while !kill.is_finished() || (longest.is_zero() && first.is_none()) {
+        let (took, failed) = appender.recover(Duration::from_secs(20)).await;
+        longest = longest.max(took);
+        first = first.or(failed);
+    }
+    kill.await.unwrap();
+    for _ in 0..20 {
+        let (took, failed) = appender.recover(Duration::from_secs(20)).await;
+        longest = longest.max(took);
+        first = first.or(failed);
+    }
+    println!("{victim} died: appends went on after {longest:?}; {first:?}");
+    if let Some(first) = first {
+        assert_eq!(first.advice(), Advice::Reopen, "{first}");
+    }
+    longest
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn fc_12_appends_go_on_after_a_datanode_died_under_load() {
     let (bed, _guard) = whole().await;
@@ -138,31 +165,25 @@ async fn fc_12_appends_go_on_after_a_datanode_died_under_load() {
     let mut appender = Appender::new(&store);
     for n in 0..2 {
         let victim = DATANODES[(std::process::id() as usize + n) % 3];
-        for _ in 0..20 {
-            appender.flush().await.unwrap();
-        }
-        let kill = tokio::task::spawn_blocking(move || bed.process(victim).kill().unwrap());
-        let mut longest = Duration::ZERO;
-        let mut first = None;
-        while !kill.is_finished() || (longest.is_zero() && first.is_none()) {
-            let (took, failed) = appender.recover(Duration::from_secs(20)).await;
-            longest = longest.max(took);
-            first = first.or(failed);
-        }
-        kill.await.unwrap();
-        for _ in 0..20 {
-            let (took, failed) = appender.recover(Duration::from_secs(20)).await;
-            longest = longest.max(took);
-            first = first.or(failed);
-        }
-        println!("{victim} died: appends went on after {longest:?}; {first:?}");
-        assert!(longest <= Duration::from_secs(5), "{longest:?}: {first:?}");
-        if let Some(first) = first {
-            assert_eq!(first.advice(), Advice::Reopen, "{first}");
-        }
+        let longest = kill_under_load(&mut appender, bed, victim).await;
+        assert!(longest <= Duration::from_secs(5), "{longest:?}");
         appender.check(&open(bed, &uri).await).await;
         appender = Appender::again(&store, appender);
         bed.process(victim).start().unwrap();
+    }
+}
+
+/// The port of a dead DataNode tells it; nothing waits for the deadline of a flush.
+#[tokio::test(flavor = "multi_thread")]
+async fn fc_12_a_dead_datanode_is_found_out_before_the_deadline() {
+    for victim in DATANODES {
+        let (bed, _guard) = whole().await;
+        let uri = fresh(bed);
+        let store = open_with(bed, &uri, &[("flush_timeout", "40s")]).await;
+        let mut appender = Appender::new(&store);
+        let longest = kill_under_load(&mut appender, bed, victim).await;
+        assert!(longest <= Duration::from_secs(5), "{longest:?}");
+        appender.check(&store).await;
     }
 }
 
