@@ -77,6 +77,9 @@ async fn try_fence(shared: Arc<Shared>, path: StorePath) -> Result<u64> {
 /// The length of the log, closed. Asked until nothing took its place meanwhile: a
 /// writer that had sent nothing yet may have put its first file there (`first.rs`).
 async fn closed_length(shared: &Shared, log: &str) -> Result<Option<u64>> {
+    let doubtful = shared.copies.suspected();
+    let limit = SETTLE.min(shared.settings.fence_timeout / 2);
+    shared.watch.settle(log, doubtful, limit).await;
     let mut last = None;
     while close(shared, log).await? {
         let Some(info) = shared.nn.info(log).await? else {
@@ -96,11 +99,6 @@ async fn close(shared: &Shared, log: &str) -> Result<bool> {
     let what = "can't take the lease of the log's writer away";
     let limit = shared.settings.fence_timeout;
     let began = Instant::now();
-    let doubtful = shared.copies.suspected();
-    shared
-        .watch
-        .settle(log, doubtful, SETTLE.min(limit / 2))
-        .await;
     let mut last = None;
     while began.elapsed() < limit {
         let name = log.to_owned();
