@@ -58,10 +58,13 @@ async fn try_fence(shared: Arc<Shared>, path: StorePath) -> Result<u64> {
             }
         };
     }
-    if !marked {
-        shared.nn.make_folder(&fence).await?;
-    }
-    let before = noted(&shared, &fence).await?;
+    let before = match marked {
+        true => noted(&shared, &fence).await?,
+        false => {
+            shared.nn.make_folder(&fence).await?;
+            None
+        }
+    };
     let len = closed_length(&shared, &log).await?;
     // Deleted meanwhile: what was noted stands.
     let len = len.unwrap_or(0).max(before.unwrap_or(0));

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// The pause after one that failed.
 const AGAIN: Duration = Duration::from_millis(20);
+/// How many are begun at once where the first is not alone.
+const TOGETHER: u32 = 3;
 /// How many may be under way: they must not be what makes a busy machine slow.
 const MOST: usize = 8;
 /// How many with those that are doubted.
@@ -43,7 +45,8 @@ pub(crate) trait Made: Send + 'static {
 pub(crate) struct Pace {
     /// No more are begun after that. Each bounds itself.
     pub limit: Duration,
-    /// How long the first has to itself, unless it fails or is doubted.
+    /// How long the first has to itself, unless it fails or is doubted; if none, several
+    /// are begun together.
     pub alone: Duration,
 }
 
@@ -175,7 +178,9 @@ async fn race<T: Made, F: Future<Output = Tried<T>> + Send + 'static>(
 /// likely that all are.
 fn pause(pace: &Pace, n: u32, hopeful: usize) -> Duration {
     match n {
-        0 => pace.alone,
+        0 if !pace.alone.is_zero() => pace.alone,
+        // Of three pipelines with two of three DataNodes each, two have the dead one.
+        n if n + 1 < TOGETHER => Duration::ZERO,
         _ => LATE * u32::try_from(hopeful.clamp(1, 3)).unwrap_or(1),
     }
 }

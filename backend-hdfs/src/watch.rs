@@ -26,6 +26,9 @@ use tokio::time::{sleep, timeout};
 
 /// A healthy write is over by then: 10 ms is usual, and 40 ms with a new pipeline.
 pub(crate) const LATE: Duration = Duration::from_millis(150);
+/// When a file that is tried beside others is looked at: it costs little to begin
+/// another.
+const NEW: Duration = Duration::from_millis(50);
 /// The longest wait for one connection.
 const CONNECT: Duration = Duration::from_millis(500);
 /// The pause before the NameNode is asked again.
@@ -64,7 +67,8 @@ impl Watch {
     /// Ends when a DataNode of the pipeline of `name` refuses a connection that took one
     /// before, and says which; while there is none, never.
     pub async fn died(&self, name: &str) -> String {
-        self.refused(name, |at| self.lock().contains(at)).await
+        self.refused(name, LATE, |at| self.lock().contains(at))
+            .await
     }
 
     /// Does `work`, which writes to the new file `name`, and raises a doubt when a
@@ -74,7 +78,7 @@ impl Watch {
         tokio::select! {
             biased;
             done = &mut work => return done,
-            at = self.refused(name, |_| true) => {
+            at = self.refused(name, NEW, |_| true) => {
                 tracing::debug!(name, datanode = at, "a DataNode refuses connections");
                 doubt.raise();
             }
@@ -103,8 +107,8 @@ impl Watch {
                     those.map(|(node, _)| node.heard).max()
                 };
                 let (living, dead) = (heard(false), heard(true));
-                // Whoever is heard of from now on does not hang.
-                let first = *before.get_or_insert(living.filter(|_| doubtful));
+                // Whoever is heard of from now on does not hang. A dead one is the whole doubt.
+                let first = *before.get_or_insert(living.filter(|_| doubtful && dead.is_none()));
                 if living.is_none() || living > first.max(dead) {
                     return;
                 }
@@ -117,13 +121,19 @@ impl Watch {
         }
     }
 
-    /// Ends when a DataNode of the pipeline that `counts` refuses a connection.
-    async fn refused(&self, name: &str, counts: impl Fn(&String) -> bool) -> String {
+    /// Ends when a DataNode of the pipeline that `counts` refuses a connection; looks
+    /// each time after `wait`.
+    async fn refused(
+        &self,
+        name: &str,
+        wait: Duration,
+        counts: impl Fn(&String) -> bool,
+    ) -> String {
         let Some(web) = &self.web else {
             return std::future::pending().await;
         };
         loop {
-            sleep(LATE).await;
+            sleep(wait).await;
             // A file gets its pipeline with its first byte: perhaps there is none yet.
             let Ok(all) = web.pipeline(name).await else {
                 continue;

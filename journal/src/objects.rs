@@ -10,7 +10,7 @@ use flushproof_api::{
     Epoch, Error, ErrorKind, HostLock, JournalStore, Listed, ListedKind, LogOptions, LogWriter,
     ObjectOptions, ObjectWriter, Reader, Result, Source, StorePath,
 };
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -371,4 +371,26 @@ pub(crate) async fn list_logs(io: &Bounded) -> Result<Vec<(SegmentId, Listed)>> 
         .collect();
     logs.sort_by_key(|(id, _)| *id);
     Ok(logs)
+}
+
+/// How many logs are fenced at a time: a fence is mostly waiting.
+const FENCES: usize = 8;
+
+/// Fences every log of an epoch, prepared empty ones too; each with its L, by index. In
+/// which order they are fenced does not matter: the model has all of them.
+///
+/// # Errors
+/// `NotFound` if a listed log is gone: it was trimmed meanwhile.
+pub(crate) async fn fence_epoch(io: &Bounded, epoch: Epoch) -> Result<Vec<(SegmentId, u64)>> {
+    let mut fences = Vec::new();
+    for (id, _) in list_logs(io).await? {
+        if id.epoch == epoch {
+            fences.push(fence(io, id).boxed());
+        }
+    }
+    stream::iter(fences).buffered(FENCES).try_collect().await
+}
+
+async fn fence(io: &Bounded, id: SegmentId) -> Result<(SegmentId, u64)> {
+    Ok((id, io.fence(id).await?))
 }

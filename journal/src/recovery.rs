@@ -5,17 +5,15 @@ use crate::chain::{self, Tail as LastSegment};
 use crate::checkpoint::{self, CheckpointEntries};
 use crate::claim::{Claim, claim_epoch, confirm_epoch};
 use crate::commit::serving::{Body, Context};
-use crate::format::SegmentId;
 use crate::format::object::StartObject;
 use crate::format::{FrameKind, Prev, Scanned, TailVerdict};
-use crate::objects::{Bounded, Starts, list_logs};
+use crate::objects::{Starts, fence_epoch};
 use crate::replay::{Item, Replay};
 use crate::takeover::Successor;
 use crate::traces::check_starts;
 use crate::view::settled;
 use crate::{Config, Journal};
 use flushproof_api::{Epoch, Error, ErrorKind, HostLock, Mode, Result, SeqNo, Source, StoreUri};
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -295,26 +293,16 @@ fn never_served(context: &Context, claimed: Epoch, from: Option<SeqNo>) -> Resul
     })
 }
 
-/// How many logs are fenced at a time: a fence is mostly waiting.
-const FENCES: usize = 8;
-
 /// Step 3, and the first half of step 4: fences every log of the head epoch,
-/// prepared empty ones too, then reads its last used one below L. In which order they
-/// are fenced does not matter (the model has them all).
+/// prepared empty ones too, then reads its last used one below L. A listed log that is
+/// gone was trimmed: `NotFound` begins again.
 async fn fence_logs(context: &Context, head: &StartObject) -> Result<LastSegment> {
-    let io = context.io();
-    let logs = list_logs(&io).await?;
-    let mut fences = Vec::new();
-    for (id, _) in logs.into_iter().filter(|(id, _)| id.epoch == head.epoch) {
-        fences.push(fence(&io, id).boxed());
-    }
-    let limits: Vec<_> = stream::iter(fences).buffered(FENCES).try_collect().await?;
+    let fenced = fence_epoch(&context.io(), head.epoch).await?;
+    let limits: Vec<_> = fenced
+        .into_iter()
+        .map(|(id, limit)| (id.index, Some(limit)))
+        .collect();
     chain::find_tail(context, head, &limits, Source::Medium).await
-}
-
-/// A listed log that is gone was trimmed: `NotFound` begins again.
-async fn fence(io: &Bounded, id: SegmentId) -> Result<(u64, Option<u64>)> {
-    Ok((id.index, Some(io.fence(id).await?)))
 }
 
 /// What the start says was carried over must be there.

@@ -9,7 +9,7 @@ use crate::commit::serving::{Body, Context, Own, Serving, Unacknowledged};
 use crate::commit::state::{ActiveLog, now_ms};
 use crate::format::object::StartObject;
 use crate::format::{FRAME_HEADER, FrameKind, Prev, SegmentHeader, SegmentId, names};
-use crate::objects::{Starts, list_logs};
+use crate::objects::{Starts, fence_epoch};
 use bytes::Bytes;
 use flushproof_api::{Error, ErrorKind, Outcome, Result, SeqNo, Survives};
 
@@ -218,11 +218,7 @@ pub(crate) async fn reopen(context: &Context, un: &mut Unacknowledged) -> Result
             ),
         ));
     };
-    for (segment, _) in list_logs(&io).await? {
-        if segment.epoch == own.epoch {
-            io.fence(segment).await?;
-        }
-    }
+    fence_epoch(&io, own.epoch).await?;
     let mut next = Successor::create_log(context, claim, Some(own.cut), un.durable).await?;
     for body in &un.bodies {
         next.carry_over(body).await?;
