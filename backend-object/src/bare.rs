@@ -1,10 +1,24 @@
 //! [`Bare`]: the bare conditional PUT, that no flush can beat. For benches.
+//!
+//! It sends what the least flush has to send, and nothing else is done around it:
+//!
+//! | | the bare PUT | a flush |
+//! | --- | --- | --- |
+//! | call | one `write` of OpenDAL with `If-None-Match: *`, so the same headers, checksum and signature | the same |
+//! | client | an operator, HTTP client and pool of its own, made from the same options | the same, shared by the store |
+//! | key | a number in the folder of a log's row | the same |
+//! | body | as long as asked, behind as many bytes as a head has | head and frame |
+//! | threads | the task that awaits it, on its runtime, where its connection lives too | the store's own thread, and back |
+//! | deadline, error, nonce, checksum of the head | none | those of the backend |
 
 use crate::head::{HEAD, Id};
 use crate::{keys, store};
 use bytes::Bytes;
-use flushproof_api::{Error, ErrorKind, Options, Result, StoreUri};
+use flushproof_api::{Error, ErrorKind, Options, Result, StorePath, StoreUri};
 use opendal::Operator;
+
+/// A path as long as a segment's of the engine.
+const SEGMENT: &str = "log/00000000000000000001-00000000000000000000";
 
 /// Conditional PUTs of new keys, one behind the other, with nothing around
 /// OpenDAL's call. The objects stay: use a place of its own.
@@ -25,7 +39,8 @@ impl Bare {
         let (calls, _, _) = store::begin(uri, options, &env)?;
         Ok(Bare {
             operator: calls.operator().clone(),
-            folder: format!("{}{}/", keys::TRIAL, Id::random()?),
+            // As a segment's: servers may take longer for deeper keys.
+            folder: keys::row(&StorePath::new(SEGMENT)?, Id::random()?),
             next: 0,
         })
     }

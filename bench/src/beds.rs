@@ -1,7 +1,7 @@
 //! The storages of [`stores`](crate::stores) on real servers of this machine,
 //! each with its bare call.
 
-use crate::stores::{Bare, ENTRY, Store};
+use crate::stores::{Bare, Store, flush_len};
 use crate::{Failure, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -41,7 +41,7 @@ async fn place(name: &'static str, bed: &Bed) -> Result<Store> {
     let (bare, call): (Box<dyn Bare>, _) = match name {
         "hdfs" => {
             let store = HdfsStore::open(&beside, &options, Mode::ReadWrite).await?;
-            let floor = Floor::new(&store, ENTRY).await?;
+            let floor = Floor::new(&store, flush_len(store.contract().block)).await?;
             let bare = Hdfs {
                 floor,
                 _store: store,
@@ -50,7 +50,7 @@ async fn place(name: &'static str, bed: &Bed) -> Result<Store> {
         }
         "nfs" => {
             let store = NfsStore::open(&beside, &options, Mode::ReadWrite).await?;
-            let bytes = Bytes::from(vec![7; ENTRY.next_multiple_of(store.contract().block)]);
+            let bytes = Bytes::from(vec![7; flush_len(store.contract().block)]);
             let file = BareFile::create(&beside, &options).await?;
             (Box::new(Nfs(file, bytes)), "WRITE FILE_SYNC")
         }
@@ -60,19 +60,25 @@ async fn place(name: &'static str, bed: &Bed) -> Result<Store> {
         }
         _ => return Err(format!("{name} has no bare call here").into()),
     };
+    Ok(Store {
+        name,
+        config: config(bed, &options)?,
+        crowd: config(bed, &options)?,
+        bare,
+        call,
+    })
+}
+
+/// A journal in an empty place.
+fn config(bed: &Bed, options: &Options) -> Result<Config> {
     let mut config = Config::new(StoreUri::parse(&bed.fresh_uri())?);
     config.registry.register(HdfsFactory);
     config.registry.register(NfsFactory);
     config.registry.register(ObjectFactory);
-    config.options = options;
+    config.options = options.clone();
     config.accept_slow_flush = true;
     config.require = Survives::parse("writer-crash")?;
-    Ok(Store {
-        name,
-        config,
-        bare,
-        call,
-    })
+    Ok(config)
 }
 
 /// What the command finds in its environment, as options of the backend.
@@ -143,7 +149,7 @@ struct Object(Put);
 #[async_trait]
 impl Bare for Object {
     async fn call(&mut self) -> Result<()> {
-        Ok(self.0.put(ENTRY).await?)
+        Ok(self.0.put(flush_len(1)).await?)
     }
 }
 
