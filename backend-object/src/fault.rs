@@ -143,7 +143,8 @@ fn by_connection(e: &opendal::Error) -> (ErrorKind, &'static str) {
         Some(_) => (ErrorKind::Unreachable, "; the connection broke"),
         None if e.is_temporary() => (
             ErrorKind::Unreachable,
-            "; the server said so until the time was up (option timeout): it fails or is overloaded",
+            "; the server said so until the time was up (option timeout): it fails, is full or is \
+             overloaded; see its own log",
         ),
         None => (ErrorKind::Io, ""),
     }

@@ -156,3 +156,49 @@ async fn fc_12_a_hung_seaweedfs_is_an_error_in_time() {
 async fn fc_12_a_hung_azurite_is_an_error_in_time() {
     fc_12_a_hung_server(&Azure).await;
 }
+
+/// Kills the server and starts it again, with a full disk or one that has room.
+async fn restart(bed: &Bed, full: bool) {
+    let weed = bed.process("weed");
+    block_in_place(|| {
+        weed.kill().unwrap();
+        S3.set_full(bed.place(), full).unwrap();
+        weed.spawn().unwrap();
+        if !full {
+            weed.wait_ready().unwrap();
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn fc_12_a_full_server_is_an_error_in_time_and_what_was_acknowledged_is_there() {
+    let bed = block_in_place(|| Bed::start(&S3)).unwrap();
+    let uri = fresh(&bed);
+    let patience = [("timeout", "6s"), ("request_timeout", "2s")];
+    let store = open_with(&bed, &uri, &patience).await;
+    let at = path("log/1-0");
+    let mut log = create_log(&store, "log/1-0").await.unwrap();
+    for n in 0..3 {
+        log.flush(batch(64, n)).await.unwrap();
+    }
+    restart(&bed, true).await;
+    let (flush, took) = hung(log.flush(batch(64, 3))).await;
+    println!("a flush on a full server, after {took:?}: {flush}");
+    assert_eq!(flush.outcome(), Outcome::Unknown, "{flush}");
+    assert!(took < Duration::from_secs(6 + 2 + 1), "{took:?}");
+    let (object, took) = hung(put(&store, "object", &b"x"[..])).await;
+    println!("an object, after {took:?}: {object}");
+    let (opening, took) = hung(try_open(&bed, &uri, &patience, Mode::ReadWrite)).await;
+    println!("opening, after {took:?}: {opening}");
+    for e in [flush, object, opening] {
+        assert!(e.to_string().contains("full"), "{e}");
+    }
+    // What is there can be read while nothing can be written.
+    check(&store, &at, 3 * 64).await;
+    restart(&bed, false).await;
+    let store = open(&bed, &uri).await;
+    assert!(store.fence_log(&at).await.unwrap() >= 3 * 64);
+    check(&store, &at, 3 * 64).await;
+    let mut log = create_log(&store, "log/1-1").await.unwrap();
+    assert_eq!(log.flush(batch(64, 9)).await.unwrap().len, 64);
+}

@@ -315,7 +315,11 @@ impl Hook<'_> {
         self.start()
     }
 
-    fn spawn(&self) -> Result<(), String> {
+    /// Starts it, dead as it is, and does not wait until it answers.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn spawn(&self) -> Result<(), String> {
         let file = self.bed.place.log(self.id);
         let log = File::options().create(true).append(true).open(&file);
         let log = log.map_err(|e| format!("{}: {e}", file.display()))?;

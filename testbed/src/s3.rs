@@ -20,6 +20,10 @@ const HASHES: [&str; 2] = [
     "342f19cacd310764cbcd27c55888bd9ca6df41a3de779249ac4505f855eca296", // 64-bit ARM
 ];
 
+/// The file that says how many percent of the disk the server leaves free.
+const MIN_FREE: &str = "min-free";
+const FREE: &str = "1";
+
 const BUCKET: &str = "journals";
 const KEYS: (&str, &str) = ("flushproof", "flushproof-secret");
 
@@ -40,6 +44,14 @@ impl S3 {
     /// The gateway's endpoint.
     pub fn endpoint(self, place: &Place) -> String {
         format!("http://127.0.0.1:{}", place.ports[6])
+    }
+
+    /// Lets the server take its disk for full, or no longer, from its next start on. A full
+    /// one stores nothing, so it is never ready.
+    pub fn set_full(self, place: &Place, full: bool) -> Result<(), String> {
+        let percent = if full { "100" } else { FREE };
+        let file = place.folder.join(MIN_FREE);
+        fs::write(&file, percent).map_err(|e| format!("{}: {e}", file.display()))
     }
 
     /// Access key and secret of a user who may only read.
@@ -102,7 +114,10 @@ impl Server for S3 {
         // Fixed ports of no use here.
         command.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]);
         command.args(["-master.volumeSizeLimitMB=64", "-volume.max=64"]);
-        command.args(["-master.telemetry=false", "-volume.minFreeSpace=1"]);
+        let free = fs::read_to_string(place.folder.join(MIN_FREE));
+        let free = free.unwrap_or_else(|_| FREE.into());
+        command.arg(format!("-volume.minFreeSpace={free}"));
+        command.arg("-master.telemetry=false");
         // One process is its own cluster: no need to wait for others.
         command.args([
             "-master.electionTimeout=1s",

@@ -21,8 +21,8 @@ impl Part {
     /// What CI may take for it, in minutes.
     fn budget(self) -> u64 {
         match self {
-            Part::Build => 35,
-            Part::Test => 45,
+            Part::Build => 40,
+            Part::Test => 35,
         }
     }
 }

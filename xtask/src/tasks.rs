@@ -2,7 +2,7 @@
 
 use crate::run::{self, Failed, Part, Step};
 use crate::soak::{self, STORES};
-use crate::{deny, needs, servers, tidy};
+use crate::{deny, needs, semver, servers, tidy};
 
 /// How long the fuzz driver runs in `ci`.
 const FUZZ_SECONDS: &str = "20";
@@ -41,6 +41,7 @@ pub fn ci() -> Result<(), Failed> {
             &[],
         ),
         msrv(),
+        semver::step(),
         model(&[]),
         fuzz(FUZZ_SECONDS),
         tests(),

@@ -147,8 +147,6 @@ fn kill_once(place: ServerPlace, bed: &Bed, id: &str, down: Duration, work: &Wor
     if place.replicated {
         let took = wait_for_ack(work, place.goes_on, "a replica was killed");
         bed.process(id).start().unwrap();
-        // One of them is dead at a time: what may be when two are is not promised.
-        bed.process(id).wait_ready().unwrap();
         return took;
     }
     std::thread::sleep(down);
