@@ -26,6 +26,7 @@
 //! | `state` | entries that prove themselves, and the state they make |
 //! | `scenarios` | what is done, and what must hold |
 //! | `figures` | what the long scenarios did, for a table |
+//! | `turns` | which scenarios may run at the same time |
 //! | `random`, `runtime` | random numbers that can be had again; a runtime |
 
 #![warn(missing_docs)]
@@ -40,6 +41,7 @@ mod runtime;
 pub mod scenarios;
 pub mod state;
 mod store;
+pub mod turns;
 
 pub use access::Access;
 pub use random::Random;
@@ -57,16 +59,19 @@ macro_rules! one_process {
     ($store:expr) => {
         #[test]
         fn entries_of_64_tasks_roll_and_are_recovered() {
+            let _turn = $crate::turns::beside_others();
             $crate::scenarios::basics::append_roll_recover(&$store);
         }
 
         #[test]
         fn fc_9_a_take_over_fences_the_old_primary() {
+            let _turn = $crate::turns::beside_others();
             $crate::scenarios::basics::take_over(&$store);
         }
 
         #[test]
         fn a_checkpoint_replaces_segments_and_followers_load_it() {
+            let _turn = $crate::turns::beside_others();
             $crate::scenarios::basics::checkpoint_and_trim(&$store);
         }
     };
@@ -86,18 +91,21 @@ macro_rules! processes {
 
         #[test]
         fn fc_1_kill_9_of_a_writer_loses_no_acknowledged_entry() {
+            let _turn = $crate::turns::beside_others();
             let rounds = $crate::rounds("FLUSHPROOF_ROUNDS", 5);
             $crate::scenarios::kill::kill_writers(&$store.fresh().access, rounds);
         }
 
         #[test]
         fn fc_9_a_stopped_and_woken_primary_acknowledges_nothing_more() {
+            let _turn = $crate::turns::beside_others();
             let rounds = $crate::rounds("FLUSHPROOF_ZOMBIE_ROUNDS", 5);
             $crate::scenarios::zombie::stop_and_wake(&$store.fresh().access, rounds);
         }
 
         #[test]
         fn fc_8_another_process_follows() {
+            let _turn = $crate::turns::beside_others();
             $crate::scenarios::follow::follow_elsewhere(&$store);
         }
     };
@@ -112,6 +120,7 @@ macro_rules! server {
 
         #[test]
         fn a_killed_server_fails_no_append_when_reopen_is_set() {
+            let _turn = $crate::turns::alone();
             let kills = $crate::rounds("FLUSHPROOF_SERVER_KILLS", 5);
             $crate::scenarios::outage::kill_server(&$store, kills);
         }
@@ -124,6 +133,7 @@ macro_rules! hanging {
     ($store:expr) => {
         #[test]
         fn fc_12_a_hung_server_is_an_error_within_the_deadline() {
+            let _turn = $crate::turns::alone();
             $crate::scenarios::outage::hang_server(&$store);
         }
     };

@@ -6,6 +6,7 @@ use flushproof_api::Visibility;
 use flushproof_backend_hdfs::HdfsFactory;
 use flushproof_store_tests::child::{Child, Role};
 use flushproof_store_tests::scenarios::entries;
+use flushproof_store_tests::turns::beside_others;
 use flushproof_store_tests::{ServerPlace, Store, runtime, server};
 use flushproof_testbed::hdfs::Hdfs;
 use std::time::{Duration, Instant};
@@ -36,6 +37,7 @@ async fn only_of_the_head(config: &Config) -> bool {
 /// so sealed nothing, were trimming, and were killed, it has the checkpoints.
 #[test]
 fn fc_8_a_reader_without_webhdfs_has_the_checkpoints_that_killed_writers_left() {
+    let _turn = beside_others();
     let root = store().fresh();
     let config = root.access.config();
     let runtime = runtime();
