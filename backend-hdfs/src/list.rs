@@ -6,11 +6,15 @@ use crate::fence;
 use crate::names;
 use crate::store::Shared;
 use flushproof_api::{BoxStream, Listed, ListedKind, Result, StorePath};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use hdfs_native::HdfsError;
 use hdfs_native::client::FileStatus;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+/// How many fences are asked at a time: a journal has one for each log that was ever
+/// taken over, and a take-over waits for its list.
+const NOTES: usize = 32;
 
 /// A row of a folder.
 #[derive(Debug)]
@@ -84,8 +88,6 @@ struct Walk {
 
 enum Step {
     Row(Listed),
-    /// The length that it notes is looked for when its turn comes.
-    Fence(Listed),
     Folder(StorePath),
 }
 
@@ -96,11 +98,6 @@ impl Walk {
             match self.todo.pop() {
                 None => return Ok(None),
                 Some(Step::Row(row)) => return Ok(Some(row)),
-                Some(Step::Fence(mut row)) => {
-                    let fence = self.shared.names.fence(&row.path);
-                    row.len = fence::noted(&self.shared, &fence).await?.unwrap_or(0);
-                    return Ok(Some(row));
-                }
                 Some(Step::Folder(path)) => self.enter(&path).await?,
             }
         }
@@ -111,10 +108,29 @@ impl Walk {
         let Some(rows) = self.shared.nn.list(&folder).await? else {
             return Ok(());
         };
-        let mut steps: Vec<_> = rows.iter().filter_map(|row| step(path, row)).collect();
+        let steps = rows.iter().filter_map(|row| step(path, row));
+        let steps = steps.map(|step| self.complete(step).boxed());
+        let mut steps: Vec<_> = stream::iter(steps.collect::<Vec<_>>())
+            .buffer_unordered(NOTES)
+            .try_collect()
+            .await?;
         steps.sort_by(|(a, _), (b, _)| b.cmp(a));
         self.todo.extend(steps.into_iter().map(|(_, step)| step));
         Ok(())
+    }
+}
+
+impl Walk {
+    /// A fence's length is asked for: its folder has it.
+    async fn complete(&self, (key, step): (Key, Step)) -> Result<(Key, Step)> {
+        match step {
+            Step::Row(mut row) if row.kind == ListedKind::Fence => {
+                let fence = self.shared.names.fence(&row.path);
+                row.len = fence::noted(&self.shared, &fence).await?.unwrap_or(0);
+                Ok((key, Step::Row(row)))
+            }
+            step => Ok((key, step)),
+        }
     }
 }
 
@@ -146,7 +162,7 @@ fn step(parent: &StorePath, row: &Row) -> Option<(Key, Step)> {
         // Each hsync notes the length at the NameNode before it answers: so this is
         // at least what was acknowledged.
         (ListedKind::Log, false) => Some(((own, 1), Step::Row(listed(path, status.length as u64)))),
-        (ListedKind::Fence, true) => Some(((own, 2), Step::Fence(listed(path, 0)))),
+        (ListedKind::Fence, true) => Some(((own, 2), Step::Row(listed(path, 0)))),
         _ => None,
     }
 }
