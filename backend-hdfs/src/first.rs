@@ -12,6 +12,7 @@
 
 use crate::fault::{fault, is_pipeline, late};
 use crate::log::options;
+use crate::retire;
 use crate::store::{InUse, Shared};
 use crate::tries::{self, Doubt, Failed, Made, Pace};
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use hdfs_native::HdfsError;
 use hdfs_native::file::FileWriter;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 /// The file that took the log's place.
 pub(crate) struct Placed {
@@ -38,7 +39,7 @@ struct Written {
 
 impl Made for Written {
     async fn discard(self) {
-        drop(self.file);
+        retire::close(self.file).await;
         self.name.remove().await;
     }
 }
@@ -104,19 +105,15 @@ async fn write(
         let name = name.to_owned();
         async move { client.create(&name, &options(size, copies)).await }
     });
-    let mut file = created.await.map_err(Failed::Finally)?;
+    let file = created.await.map_err(Failed::Finally)?;
     let what = "can't write it";
-    let written = timeout(limit, async {
-        file.write_bytes(batch).await?;
-        file.hsync().await
-    });
-    match written.await {
-        Ok(Ok(())) => Ok(file),
-        Ok(Err(e)) if is_pipeline(&e) => Err(Failed::Again(fault(what, name, &e))),
-        Ok(Err(e)) => Err(Failed::Finally(
+    match retire::sync(&shared.nn.io, file, batch, sleep(limit)).await {
+        Ok((file, Ok(()))) => Ok(file),
+        Ok((_, Err(e))) if is_pipeline(&e) => Err(Failed::Again(fault(what, name, &e))),
+        Ok((_, Err(e))) => Err(Failed::Finally(
             shared.no_room(fault(what, name, &e), &e).await,
         )),
-        Err(_) => Err(Failed::Again(late(what, name, limit, "flush_timeout"))),
+        Err(()) => Err(Failed::Again(late(what, name, limit, "flush_timeout"))),
     }
 }
 

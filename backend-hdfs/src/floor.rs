@@ -80,6 +80,7 @@ impl Floor {
     /// # Cancel safety
     /// Safe: `sweep` removes it later.
     pub async fn remove(self) -> Result<()> {
+        crate::retire::close(self.file).await;
         let removed = self.client.delete(&self.name, false).await;
         removed
             .map(|_| ())

@@ -36,6 +36,7 @@
 //! | `copies` | one copy fewer while a DataNode is suspected dead |
 //! | `tries` | several files begun one after the other, the first that works counts |
 //! | `watch` | finding out early that a DataNode of a pipeline is dead |
+//! | `retire` | writing with a file writer, and ending it so that no connection is left |
 //! | `log`, `first` | the task that writes a log; the first error is final; the first flush while a DataNode is suspected |
 //! | `object`, `publish` | objects; the rename, and what became of it |
 //! | `fence` | taking the lease away, and why that is enough |
@@ -63,6 +64,7 @@ mod options;
 mod probe;
 mod publish;
 mod reader;
+mod retire;
 mod store;
 mod tries;
 mod watch;

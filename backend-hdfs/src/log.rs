@@ -16,6 +16,7 @@ use crate::copies;
 use crate::fault::{fault, fenced, is_pipeline, late, refusal};
 use crate::first;
 use crate::options::MIB;
+use crate::retire;
 use crate::store::Shared;
 use bytes::Bytes;
 use flushproof_api::{
@@ -26,7 +27,7 @@ use hdfs_native::{HdfsError, WriteOptions};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long the look for the fence may take that follows a failure.
 const LOOK: Duration = Duration::from_secs(1);
@@ -284,24 +285,26 @@ impl Writer {
             return self.write_elsewhere(batch, limit).await;
         }
         self.tried = true;
-        let Some(file) = &mut self.file else {
+        let Some(file) = self.file.take() else {
             return Err(refusal(ErrorKind::Poisoned, &self.at, "the writer is gone"));
         };
-        let written = timeout(limit, async {
-            file.write_bytes(batch).await?;
-            file.hsync().await
-        });
+        let (io, watch) = (&self.shared.nn.io, &self.shared.watch);
+        let given_up = async {
+            tokio::select! {
+                at = watch.died(&self.at) => Some(at),
+                () = sleep(limit) => None,
+            }
+        };
         let what = "can't make the log's bytes durable";
         // Whichever ends it, the writer is never asked again after an error.
-        let written = tokio::select! {
-            biased;
-            written = written => written,
-            at = self.shared.watch.died(&self.at) => return Err(self.died(what, &at).await),
-        };
-        match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(self.failed(what, e).await),
-            Err(_) => Err(self.hung(what, limit, "flush_timeout").await),
+        match retire::sync(io, file, batch, given_up).await {
+            Ok((file, Ok(()))) => {
+                self.file = Some(file);
+                Ok(())
+            }
+            Ok((_, Err(e))) => Err(self.failed(what, e).await),
+            Err(Some(at)) => Err(self.died(what, &at).await),
+            Err(None) => Err(self.hung(what, limit, "flush_timeout").await),
         }
     }
 

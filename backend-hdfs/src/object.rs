@@ -9,6 +9,7 @@ use crate::fault::{fault, late, refusal};
 use crate::log::options;
 use crate::options::MIB;
 use crate::publish;
+use crate::retire;
 use crate::store::{InUse, Shared};
 use crate::tries::{self, Doubt, Failed, Made, Pace};
 use bytes::{Bytes, BytesMut};
@@ -192,13 +193,17 @@ impl Object {
 
     /// Removes the temporary; what can't be removed is left to `sweep`.
     async fn give_up(&mut self, error: Error) {
-        match &self.state {
-            State::Published | State::Failed(_) => return,
-            State::Open(None) => {}
-            State::Open(Some(temp)) => temp.name.remove().await,
-            State::Closed(closed) => closed.name.remove().await,
+        if matches!(self.state, State::Published | State::Failed(_)) {
+            return;
         }
-        self.state = State::Failed(error);
+        match std::mem::replace(&mut self.state, State::Failed(error)) {
+            State::Open(Some(temp)) => {
+                retire::close(temp.file).await;
+                temp.name.remove().await;
+            }
+            State::Closed(closed) => closed.name.remove().await,
+            State::Open(None) | State::Published | State::Failed(_) => {}
+        }
         self.gathered = BytesMut::new();
     }
 

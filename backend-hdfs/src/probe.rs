@@ -7,6 +7,7 @@ use crate::copies;
 use crate::fault::{fault, late};
 use crate::names::Names;
 use crate::options::{MIB, Settings};
+use crate::retire;
 use crate::tries::{self, Doubt, Failed, Made, Pace};
 use crate::watch::Watch;
 use bytes::Bytes;
@@ -15,6 +16,9 @@ use hdfs_native::{Client, HdfsError, WriteOptions};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+
+/// How long the library may look for another pipeline; nobody waits for it so long.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,10 +133,20 @@ async fn try_probe(
     Ok(info.and_then(|info| info.replication))
 }
 
+/// Goes on when it is dropped, to end its writer as [`retire`] does.
 async fn write(client: Client, name: String, options: WriteOptions) -> hdfs_native::Result<()> {
-    let mut file = client.create(&name, &options).await?;
-    file.write_bytes(Bytes::from_static(b"probe")).await?;
-    file.hsync().await
+    let work = tokio::spawn(async move {
+        let mut file = client.create(&name, &options).await?;
+        let synced = async {
+            file.write_bytes(Bytes::from_static(b"probe")).await?;
+            file.hsync().await
+        };
+        let synced = timeout(LONGEST, synced).await;
+        retire::close(file).await;
+        synced.unwrap_or_else(|late| Err(HdfsError::IOError(late.into())))
+    });
+    let ended = |e| HdfsError::InternalError(format!("it did not end: {e}"));
+    work.await.map_err(ended)?
 }
 
 /// The reason why a folder with this erasure coding policy can't hold a journal.
