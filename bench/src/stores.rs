@@ -4,7 +4,7 @@
 //! All three take turns, so that a noisy minute hits them alike. Who of the bare call
 //! and the lone writer goes first changes from round to round, since the first comes
 //! right behind the many tasks, whose garbage the server may still be collecting.
-//! Between blocks is a [pause](PAUSE), so that nobody's call meets what another left:
+//! Between blocks is a pause (`PAUSE`), so that nobody's call meets what another left:
 //! a journal writes an idle mark 20 ms after its last entry.
 
 use crate::crew::{Block, Crew, Plan};
