@@ -16,15 +16,36 @@ const VERSION: &str = "0.51.0";
 /// Checks that nothing that was frozen is broken.
 pub fn step() -> Step {
     Step::code("semver", Part::Build, "cargo xtask semver", || {
-        let baseline = baseline()?;
-        let program = program()?;
-        let mut command = Command::new(program);
-        command.current_dir(root());
-        command.args(["semver-checks", "--package", "flushproof-api"]);
-        command.args(["--baseline-rev", &baseline, "--release-type", "minor"]);
-        println!("$ cargo semver-checks -p flushproof-api --baseline-rev {baseline}");
-        run(command)
+        compare(&baseline()?)
     })
+}
+
+/// The same where the checkout has the frozen commit. A copy of the sources without
+/// history can't be compared, and says so; `journal-api/tests/frozen.rs` is compiled there
+/// all the same.
+pub fn step_if_there() -> Step {
+    Step::code(
+        "semver",
+        Part::Build,
+        "cargo xtask semver",
+        || match baseline() {
+            Ok(baseline) => compare(&baseline),
+            Err(why) => {
+                println!("NOT COMPARED: {why}");
+                Ok(())
+            }
+        },
+    )
+}
+
+fn compare(baseline: &str) -> Result<(), String> {
+    let program = program()?;
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    command.args(["semver-checks", "--package", "flushproof-api"]);
+    command.args(["--baseline-rev", baseline, "--release-type", "minor"]);
+    println!("$ cargo semver-checks -p flushproof-api --baseline-rev {baseline}");
+    run(command)
 }
 
 /// The tag, or else the commit that it names.
