@@ -3,8 +3,8 @@
 //! hdfs-native's `FileWriter` needs `&mut`, breaks when a call of it is dropped, and
 //! its hsync hangs for ever when a DataNode dies with the packet in flight. So a
 //! task of its own owns it, each call has a deadline, and after the first error
-//! or deadline the writer is dropped and never asked again: measured, hsync and
-//! close answer Ok with nothing stored after a failed write.
+//! or deadline the writer is given up (`retire`) and never asked again: measured, hsync
+//! and close answer Ok with nothing stored after a failed write.
 //!
 //! What makes an Ok true: the task writes at least one byte before each hsync (an
 //! hsync without a block answers Ok without asking a DataNode); hsync answers

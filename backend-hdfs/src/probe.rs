@@ -93,9 +93,6 @@ pub(crate) async fn once(
     let temp = names.temporary(&StorePath::new("probe")?)?;
     let probing = try_probe(nn, &temp, names.root(), limit, replication);
     let result = watch.doubting(&temp, doubt, probing).await;
-    if result.is_ok() {
-        watch.note(&temp).await;
-    }
     if let Err(e) = nn.remove(&temp).await {
         tracing::warn!(name = temp, error = %e, "probe left to sweep");
     }
