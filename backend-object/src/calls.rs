@@ -82,8 +82,7 @@ impl Calls {
         }
     }
 
-    /// The service itself.
-    #[cfg(feature = "bench")]
+    /// The service itself; for calls of [`again`](Self::again).
     pub fn operator(&self) -> &Operator {
         &self.op
     }
@@ -151,7 +150,7 @@ impl Calls {
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>> {
         let read = || self.op.read(key);
         let found = self.again(0, read).await;
-        self.found(key, found)
+        Ok(self.found(key, found)?.map(|buffer| buffer.to_bytes()))
     }
 
     /// Head and payload of an object of this kind; `None` when there is none.
@@ -183,16 +182,13 @@ impl Calls {
             found => found,
         };
         let found = self.found(key, found)?;
-        Ok(found.map(|bytes| Head::decode(&bytes)))
+        Ok(found.map(|buffer| Head::decode(&buffer.to_bytes())))
     }
 
-    fn found(
-        &self,
-        key: &str,
-        found: std::result::Result<Buffer, Failure>,
-    ) -> Result<Option<Bytes>> {
+    /// What a reading found; `None` when there is no such object.
+    pub fn found<T>(&self, key: &str, found: std::result::Result<T, Failure>) -> Result<Option<T>> {
         match found {
-            Ok(buffer) => Ok(Some(buffer.to_bytes())),
+            Ok(found) => Ok(Some(found)),
             Err(f) if f.is_missing() => Ok(None),
             Err(f) => Err(f.error("can't be read", &self.at(key), &self.secrets)),
         }
@@ -285,9 +281,13 @@ impl Calls {
         Ok(())
     }
 
-    /// Tries a request that may be repeated until it works, fails for good, or
-    /// the deadline has passed.
-    async fn again<T, F>(&self, len: usize, call: impl Fn() -> F) -> std::result::Result<T, Failure>
+    /// Tries a request that moves `len` bytes and may be repeated until it works,
+    /// fails for good, or the deadline has passed.
+    pub async fn again<T, F>(
+        &self,
+        len: usize,
+        call: impl Fn() -> F,
+    ) -> std::result::Result<T, Failure>
     where
         F: Future<Output = opendal::Result<T>>,
     {
@@ -305,6 +305,11 @@ impl Calls {
             }
             tries += 1;
         }
+    }
+
+    /// The error of a request that should have written.
+    pub fn failed(&self, key: &str, failure: &Failure) -> Error {
+        failure.error("can't be written", &self.at(key), &self.secrets)
     }
 
     /// How long one request that moves `len` bytes may take.

@@ -10,7 +10,7 @@
 use crate::calls::{Calls, Created, Found};
 use crate::head::{HEAD, Head, Id, Kind, Strange};
 use crate::keys::{self, Folder};
-use crate::object::InUse;
+use crate::pieces::InUse;
 use crate::{fence, row::Row};
 use bytes::Bytes;
 use flushproof_api::{Result, StorePath};
@@ -27,6 +27,9 @@ pub(crate) async fn delete(calls: &Calls, path: &StorePath) -> Result<()> {
 
 async fn delete_object(calls: &Calls, path: &StorePath) -> Result<()> {
     let key = keys::object(path);
+    if keys::is_plain(path) {
+        return calls.delete(&key).await;
+    }
     let Some(found) = calls.head(&key).await? else {
         return Ok(());
     };
@@ -122,7 +125,13 @@ pub(crate) async fn sweep(calls: &Calls, in_use: &InUse, older_than: Duration) -
     calls.delete_all(trials).await?;
     let mut folders = vec![keys::DATA.to_owned()];
     while let Some(folder) = folders.pop() {
-        for key in calls.list(&folder, false, |found| Some(found.key)).await? {
+        for found in calls.list(&folder, false, Some).await? {
+            if keys::is_claim(&found.key) && is_older(&found, before) {
+                calls.delete(&found.key).await?;
+                count += 1;
+                continue;
+            }
+            let key = found.key;
             match keys::parse_folder(&key) {
                 Some(Folder::Path) if key != folder => folders.push(key),
                 Some(Folder::Row(path, id)) => {

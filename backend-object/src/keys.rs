@@ -5,12 +5,14 @@
 //! | --- | --- |
 //! | `.store` | the place itself |
 //! | `PATH` | an object, or the name of a large one |
+//! | `PATH.gz` | an object without a head: its bytes only, however long |
 //! | `PATH.log` | the marker of a log; its nonce is the log's id |
 //! | `PATH.fence-LENGTH` | a log of this path was fenced at this length |
 //! | `.data/PATH/l.ID/SLOT` | the row of a log: its flushes, numbered from 0 without a gap, then a fence or a seal |
 //! | `.data/PATH/l.ID/gone` | this log was deleted |
 //! | `.data/PATH/o.ID/NUMBER` | the pieces of a large object |
 //! | `.data/PATH/o.ID/end` | whether these pieces may be published or were given up |
+//! | `.data/PATH.gz/claim` | somebody is publishing this object |
 //! | `.trial/…` | trials at open |
 //!
 //! Flushes are numbered, not named by their offset, for the sake of the fence: a
@@ -25,12 +27,31 @@ use flushproof_api::{ListedKind, StorePath};
 pub(crate) const ROOT: &str = ".store";
 /// What is not listed as names.
 pub(crate) const DATA: &str = ".data/";
+/// What ends the key of a claim.
+const CLAIM: &str = "/claim";
 /// Trials at open.
 pub(crate) const TRIAL: &str = ".trial/";
 
 /// An object, or the name of a large one.
 pub(crate) fn object(path: &StorePath) -> String {
     path.to_string()
+}
+
+/// Whether an object of this path is stored as its bytes only, without a head.
+pub(crate) fn is_plain(path: &StorePath) -> bool {
+    path.as_str().ends_with(".gz")
+}
+
+/// The key of who publishes a plain object.
+pub(crate) fn claim(path: &StorePath) -> String {
+    format!("{DATA}{path}{CLAIM}")
+}
+
+/// Whether this is the key of a claim.
+pub(crate) fn is_claim(key: &str) -> bool {
+    let path = key.strip_prefix(DATA).and_then(|k| k.strip_suffix(CLAIM));
+    path.and_then(|path| StorePath::new(path).ok())
+        .is_some_and(|path| is_plain(&path))
 }
 
 /// The marker of a log.
@@ -152,6 +173,7 @@ mod tests {
             let folder = format!(".data/{backup}/");
             assert_eq!(parse_folder(&folder), Some(Folder::Path));
             let pieces = upload(&backup, id);
+            assert!(is_plain(&backup) && is_claim(&claim(&backup)));
             assert_eq!(parse_folder(&pieces), Some(Folder::Upload(backup, id)));
         }
         assert_eq!(number(&row, &numbered(&row, u64::MAX)), Some(u64::MAX));
@@ -181,8 +203,11 @@ mod tests {
             ".data/a/x.00/",
             ".data/a/l./",
             "a/",
+            "a.gz/claim",
+            ".data/a.gz/claim/x",
         ] {
             assert_eq!(parse_folder(key), None, "{key}");
+            assert!(!is_claim(key), "{key}");
         }
     }
 }

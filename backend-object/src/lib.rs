@@ -28,7 +28,7 @@
 //! | `store` | the trait's methods |
 //! | `log`, `row` | a log's writer; its flushes as a listing shows them |
 //! | `fence` | stopping an old writer |
-//! | `object` | small and large objects |
+//! | `object`, `pieces`, `plain` | an object's writer; small and large ones with a head; those without (`.gz`) |
 //! | `delete` | deleting, sweeping |
 //! | `reader`, `list` | reading, listing |
 //! | `head`, `keys` | the first bytes of each object; which key stands for what |
@@ -58,6 +58,8 @@ mod list;
 mod log;
 mod object;
 mod options;
+mod pieces;
+mod plain;
 mod probe;
 mod reader;
 mod row;

@@ -3,7 +3,7 @@
 
 use crate::calls::{Calls, Found};
 use crate::head::{HEAD, Head, Kind};
-use crate::object::INLINE;
+use crate::pieces::INLINE;
 use crate::row::Row;
 use crate::store::Shared;
 use crate::{keys, log};
@@ -57,6 +57,7 @@ async fn row(calls: &Calls, found: Found) -> Result<Option<Listed>> {
     };
     let payload = found.len.checked_sub(HEAD as u64);
     let (len, sealed) = match (kind, payload) {
+        (ListedKind::Object, _) if keys::is_plain(&path) => (found.len, true),
         (ListedKind::Fence, Some(_)) => (fenced, true),
         (ListedKind::Object, Some(len)) if len <= INLINE as u64 => (len, true),
         (ListedKind::Object, Some(_)) => match calls.head(&found.key).await? {

@@ -3,19 +3,21 @@
 //! A small object is read whole when it is opened. The pieces of a large one and
 //! the flushes of a log are read when they are asked for, several at a time, and
 //! kept for a while: a flush is read whole, so that its checksum can be verified.
+//! A plain object (`.gz`) is read in ranges as long as a piece. It has no checksum
+//! of this backend's: its reader verifies it.
 
 use crate::calls::Calls;
 use crate::driver::Driver;
 use crate::fault::refusal;
 use crate::head::{HEAD, Head, Id, Kind, Strange};
-use crate::keys;
 use crate::row::Row;
 use crate::store::Shared;
+use crate::{keys, plain};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use flushproof_api::{Error, ErrorKind, MAX_READ, Reader, Result, StorePath};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -24,18 +26,18 @@ const AT_ONCE: usize = 16;
 /// How much is read ahead of one who reads on, in bytes and in objects.
 const AHEAD: u64 = 1 << 20;
 const AHEAD_OBJECTS: u64 = 256;
-/// How much is kept.
-const KEPT: usize = 16 << 20;
 /// The length of a piece of a large object.
 pub(crate) const PIECE: u64 = 8 << 20;
+/// How much is kept: two pieces.
+const KEPT: usize = 2 * (PIECE as usize + HEAD);
 
 /// Opens an object or, if there is none, a log.
 pub(crate) async fn open(shared: &Shared, path: &StorePath) -> Result<ObjectReader> {
     let calls = &shared.calls;
     let (object, marker) = (keys::object(path), keys::marker(path));
-    let found = future::try_join(calls.get(&object), calls.get(&marker));
+    let found = future::try_join(object_body(calls, path), calls.get(&marker));
     let body = match found.await? {
-        (Some(bytes), _) => object_body(calls, path, &bytes)?,
+        (Some(body), _) => body,
         (None, Some(bytes)) => log_body(calls, path, &bytes)?,
         (None, None) => {
             let text = "there is no such object or log";
@@ -57,16 +59,24 @@ pub(crate) async fn open(shared: &Shared, path: &StorePath) -> Result<ObjectRead
     })
 }
 
-fn object_body(calls: &Calls, path: &StorePath, bytes: &Bytes) -> Result<Body> {
-    let at = calls.at(path.as_str());
-    let (head, payload) = Head::open(bytes).map_err(|s| s.error(&at))?;
+async fn object_body(calls: &Calls, path: &StorePath) -> Result<Option<Body>> {
+    let key = keys::object(path);
+    if keys::is_plain(path) {
+        let found = plain::look(calls, &key).await?;
+        return Ok(found.map(|found| Body::Plain { len: found.len }));
+    }
+    let Some(bytes) = calls.get(&key).await? else {
+        return Ok(None);
+    };
+    let at = calls.at(&key);
+    let (head, payload) = Head::open(&bytes).map_err(|s| s.error(&at))?;
     match head.kind {
-        Kind::Inline => Ok(Body::Whole(payload)),
-        Kind::Pieces => Ok(Body::Pieces {
+        Kind::Inline => Ok(Some(Body::Whole(payload))),
+        Kind::Pieces => Ok(Some(Body::Pieces {
             folder: keys::upload(path, head.nonce),
             id: head.nonce,
             len: head.offset,
-        }),
+        })),
         _ => Err(Strange::Damaged.error(&at)),
     }
 }
@@ -95,7 +105,6 @@ pub(crate) struct ObjectReader {
 #[derive(Debug)]
 struct Inner {
     calls: Calls,
-    /// For messages.
     key: String,
     body: Body,
     kept: Mutex<Kept>,
@@ -107,6 +116,9 @@ enum Body {
     Pieces {
         folder: String,
         id: Id,
+        len: u64,
+    },
+    Plain {
         len: u64,
     },
     Log {
@@ -136,7 +148,7 @@ impl Reader for ObjectReader {
     async fn len(&self) -> Result<u64> {
         match &self.inner.body {
             Body::Whole(bytes) => Ok(bytes.len() as u64),
-            Body::Pieces { len, .. } => Ok(*len),
+            Body::Pieces { len, .. } | Body::Plain { len } => Ok(*len),
             Body::Log { .. } => {
                 let inner = self.inner.clone();
                 let row = self.driver.run(async move { inner.look().await });
@@ -179,7 +191,7 @@ impl Inner {
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
         let row = match &self.body {
             Body::Whole(_) => return Err(self.gone()),
-            Body::Pieces { len, .. } => {
+            Body::Pieces { len, .. } | Body::Plain { len } => {
                 self.check(&range, *len)?;
                 None
             }
@@ -203,22 +215,33 @@ impl Inner {
         let last = parts.number(range.end - 1);
         let wanted = parts.number(range.start)..last + 1;
         let ahead = self.ahead(&parts, &range, last);
-        let missing: Vec<_> = {
+        // Taken out now: another reading may push them out meanwhile.
+        let (found, missing) = {
             let kept = lock(&self.kept);
+            let found: BTreeMap<u64, Bytes> = kept
+                .objects
+                .range(wanted.clone())
+                .map(|(n, bytes)| (*n, bytes.clone()))
+                .collect();
             let all = wanted.start..ahead;
-            all.filter(|n| !kept.objects.contains_key(n)).collect()
+            let missing: Vec<_> = all.filter(|n| !kept.objects.contains_key(n)).collect();
+            (found, missing)
         };
         let reads = missing.into_iter().map(|n| self.fetch(n, parts.range(n)));
         let fetched: BTreeMap<u64, Bytes> = stream::iter(reads)
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        self.gather(&parts, range, wanted, fetched)
+        let read = self.gather(&parts, range, wanted, |n| {
+            fetched.get(&n).or_else(|| found.get(&n))
+        });
+        lock(&self.kept).keep(fetched);
+        read
     }
 
     fn total(&self, row: Option<&Row>) -> u64 {
         match &self.body {
-            Body::Pieces { len, .. } => *len,
+            Body::Pieces { len, .. } | Body::Plain { len } => *len,
             _ => row.map_or(0, Row::len),
         }
     }
@@ -241,36 +264,27 @@ impl Inner {
         next
     }
 
-    /// Puts the range together, and keeps what may be asked for next.
-    fn gather(
+    /// Puts the range together.
+    fn gather<'a>(
         &self,
         parts: &Parts<'_>,
         range: Range<u64>,
         wanted: Range<u64>,
-        fetched: BTreeMap<u64, Bytes>,
+        get: impl Fn(u64) -> Option<&'a Bytes>,
     ) -> Result<Bytes> {
-        let mut kept = lock(&self.kept);
         let mut out = BytesMut::new();
         let only = wanted.end - wanted.start == 1;
         for n in wanted {
-            let object = fetched.get(&n).or_else(|| kept.objects.get(&n));
-            // Another reading may have pushed it out meanwhile.
-            let object = object.ok_or_else(|| {
-                let text = "too many readings at the same time; read again";
-                refusal(ErrorKind::Io, &self.calls.at(&self.key), text)
-            })?;
+            let object = get(n).ok_or_else(|| self.gone())?;
             let part = parts.range(n);
             let from = range.start.max(part.start) - part.start;
             let to = range.end.min(part.end) - part.start;
             let piece = object.slice(from as usize..to as usize);
             if only {
-                let piece = piece.clone();
-                kept.keep(fetched);
                 return Ok(piece);
             }
             out.extend_from_slice(&piece);
         }
-        kept.keep(fetched);
         Ok(out.freeze())
     }
 
@@ -279,6 +293,10 @@ impl Inner {
         let (folder, id, kind) = match &self.body {
             Body::Log { folder, id, .. } => (folder, *id, Kind::Flush),
             Body::Pieces { folder, id, .. } => (folder, *id, Kind::Piece),
+            Body::Plain { .. } => {
+                let bytes = plain::read(&self.calls, &self.key, part).await?;
+                return Ok((n, bytes.ok_or_else(|| self.gone())?));
+            }
             Body::Whole(_) => return Err(self.gone()),
         };
         let key = keys::numbered(folder, n);
@@ -398,18 +416,24 @@ impl Parts<'_> {
 
 impl Kept {
     fn keep(&mut self, fetched: BTreeMap<u64, Bytes>) {
+        let mut new = BTreeSet::new();
         for (n, bytes) in fetched {
+            new.insert(n);
             self.len += bytes.len() + HEAD;
             if let Some(old) = self.objects.insert(n, bytes) {
                 self.len -= old.len() + HEAD;
             }
         }
-        // One who reads on needs the lowest least.
+        // One who reads on needs the lowest least, but what was just read; another
+        // may read at the same time, elsewhere.
         while self.len > KEPT {
-            let Some((_, old)) = self.objects.pop_first() else {
+            let old = self.objects.keys().find(|n| !new.contains(n)).copied();
+            let Some(n) = old.or_else(|| new.pop_first()) else {
                 return;
             };
-            self.len -= old.len() + HEAD;
+            if let Some(old) = self.objects.remove(&n) {
+                self.len -= old.len() + HEAD;
+            }
         }
     }
 }

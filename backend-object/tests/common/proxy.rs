@@ -42,6 +42,7 @@ pub enum Fault {
 pub struct Seen {
     pub method: Method,
     pub path: String,
+    pub query: String,
     /// How many of this method and path came before.
     pub before: usize,
 }
@@ -168,12 +169,14 @@ async fn handle(
 impl Shared {
     fn decide(&self, request: &Request<Full<Bytes>>) -> Fault {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let query = request.uri().query().unwrap_or_default().to_owned();
         let mut all = self.seen.lock().unwrap();
         let same = |s: &&Seen| s.method == method && s.path == path;
         let before = all.iter().filter(same).count();
         let seen = Seen {
             method,
             path,
+            query,
             before,
         };
         all.push(seen.clone());
