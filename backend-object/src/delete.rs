@@ -4,6 +4,9 @@
 //! a deleted key. So the fence of a row is never deleted, and a deleted log leaves
 //! a mark in its row, for a while: its marker may come back.
 //!
+//! What an incomplete multipart upload has stored (see `plain`) is in no listing, so
+//! `sweep` can't remove it: a lifecycle rule of the bucket does.
+//!
 //! A log's marker goes before its row: a reader looks at the marker last, and so
 //! never takes a row that is being deleted for a shorter log.
 

@@ -1,4 +1,5 @@
-//! The first bytes of every object that this backend writes.
+//! The first bytes of every object that this backend writes, but for those whose
+//! path ends in `.gz`.
 //!
 //! A head says what the object is, whose it is and how much follows, and carries
 //! a nonce of its own: who is told that a key is taken reads the head back, and

@@ -9,13 +9,15 @@
 //!
 //! * The flushes of a log are a row of objects, numbered without a gap. At most
 //!   `inflight` PUTs are under way; they are acknowledged in the order of their numbers.
-//! * Every object begins with a head that has a nonce. There is no retry layer
+//! * Every object of a log begins with a head that has a nonce. There is no retry layer
 //!   around PUTs: the same bytes are tried again until the deadline, and where the
 //!   store says that the key is taken, the head that stands there is read. The own
 //!   nonce: an earlier try had arrived, success. Another: the writer is fenced.
 //!   Out of time: the outcome is unknown, and the writer is of no use any more.
 //! * A fence is an object at the first free number of the row. The old writer
 //!   never gets that key. It is never deleted, for a store forgets deleted names.
+//! * An object whose path ends in `.gz` has no head: it is exactly its bytes, for any
+//!   program. Its nonce is in its metadata, and a claim stands before its publication.
 //! * At open the store is tried: a second creator of one key must fail, also at the
 //!   same moment. A store that ignores or races the condition gets `Fencing::None`.
 //!

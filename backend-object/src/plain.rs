@@ -22,8 +22,8 @@
 //!   shorter than 5 MiB, the least that S3 takes, when that is refused: so a part goes
 //!   only when 8 MiB more are there, and the last one is at least that long.
 //! * S3 takes 10,000 parts. They are 8 MiB long, and 8 MiB more after each 1,000: about
-//!   430 GiB in all. In memory are four parts at most, for an object below 8 GB about
-//!   32 MiB.
+//!   430 GiB in all. One is on its way; in memory are 32 to 48 MiB for an object below
+//!   8 GB, and about 400 MiB for the longest.
 //! * What an upload that was never completed has stored is shown by no listing, and
 //!   can't be swept. Whoever drops a writer aborts it; after a kill only a
 //!   lifecycle rule of the bucket (abort incomplete multipart uploads) removes it.
