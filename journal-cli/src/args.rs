@@ -72,8 +72,8 @@ pub enum Command {
     Follow(Follow),
     /// Say what the journal is made of
     Info(Place),
-    /// Read everything and say whether it is clean, torn, being written, or corrupt
-    Verify(Place),
+    /// Say whether the journal is clean, torn, being written, or corrupt, and list all faults
+    Verify(Verify),
     /// Say what a place promises, whether a flush reaches the device, and how fast it is
     Doctor(Doctor),
     /// Show on real processes that what is acknowledged survives, in some seconds
@@ -151,6 +151,19 @@ pub struct Follow {
     /// End after so many entries
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
+}
+
+/// `journal verify`.
+#[derive(Args, Debug)]
+pub struct Verify {
+    #[command(flatten)]
+    pub place: Place,
+    /// Look at names and marks only: not at the entries of closed segments and checkpoints
+    #[arg(long)]
+    pub fast: bool,
+    /// End with their exit code also where foreign, stale or wrongly named things do no harm
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `journal doctor`.

@@ -16,9 +16,15 @@ Exit codes:
   2    wrong usage or configuration
   3    verify: the end is torn (the next primary cuts it)
   4    verify: a primary is writing; all that is durable is whole
-  5    corrupt: bytes that were durable are damaged or missing
+  5    corrupt: bytes that were durable are damaged (but for verify: or missing)
   6    fenced: another primary has taken over
   7    busy: in use by another process
+  8    verify: gap: entries, a segment or a start are missing
+  9    verify: duplicate: the same entry numbers stand twice
+  10   verify: foreign: frames or an object of another journal
+  11   verify: stale: old frames, or frames of another place
+  12   verify: wrong name: something whole under a name that is not its own
+  13   verify: backup: a backup or an archived segment is bad
   130  ended by SIGINT (143: by SIGTERM), after a clean shutdown
   141  stdout was closed before all was written";
 
@@ -30,10 +36,22 @@ pub const USAGE: u8 = 2;
 pub const TORN: u8 = 3;
 /// Exit code of `verify` while a primary writes.
 pub const IN_PROGRESS: u8 = 4;
-/// Exit code for corruption, whichever command finds it.
+/// Exit code for corruption, whichever command finds it; of `verify` only for damage.
 pub const CORRUPT: u8 = 5;
 const FENCED: u8 = 6;
 const BUSY: u8 = 7;
+/// Exit code of `verify` where entries, a segment or a start are missing.
+pub const GAP: u8 = 8;
+/// Exit code of `verify` where the same entry numbers stand twice.
+pub const DUPLICATE: u8 = 9;
+/// Exit code of `verify` for what is another journal's.
+pub const FOREIGN: u8 = 10;
+/// Exit code of `verify` for old frames, and frames of another place.
+pub const STALE: u8 = 11;
+/// Exit code of `verify` for what is whole, but under a wrong name.
+pub const WRONG_NAME: u8 = 12;
+/// Exit code of `verify` for a bad backup or archived segment.
+pub const BACKUP: u8 = 13;
 const CLOSED_STDOUT: u8 = 141;
 
 /// Why a command ends early or not well.

@@ -61,7 +61,7 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Cat(args) => cat::run(&load(&args.place)?, args, out).await,
         Command::Follow(args) => follow::run(&load(&args.place)?, args, out).await,
         Command::Info(place) => info::run(&load(place)?, &mut out).await,
-        Command::Verify(place) => verify::run(&load(place)?, &mut out).await,
+        Command::Verify(args) => verify::run(&load(&args.place)?, args, &mut out).await,
         Command::Doctor(args) => doctor::run(load(&args.place)?, args, &mut out).await,
         Command::Demo(place) => demo::run(common, place, &mut out).await,
         Command::Completions(args) => {

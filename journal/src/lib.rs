@@ -70,7 +70,7 @@ pub use reader::JournalReader;
 pub use recovery::{Recovery, RecoverySummary, Tail};
 pub use replay::{Entry, Item, Replay};
 pub use trim::Trimmed;
-pub use verify::{Finding, Verdict, Verification};
+pub use verify::{Finding, FindingKind, Verdict, Verification};
 
 /// The examples of the documents, as tests.
 #[cfg(doctest)]

@@ -10,3 +10,4 @@ mod processes;
 mod servers;
 mod stores;
 mod subcommands;
+mod verify;

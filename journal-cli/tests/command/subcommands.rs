@@ -195,7 +195,7 @@ fn verify_has_an_exit_code_for_each_verdict() {
     let text = String::from_utf8(out.stdout).unwrap();
     assert_eq!(out.code, Some(5), "{text}");
     assert!(
-        text.contains("corrupt     log/") && text.contains("at offset"),
+        text.contains("corrupt     damaged     log/") && text.contains("at offset"),
         "{text}"
     );
     let json = place.run(&["verify", "rotten", "--json"], "").json();

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // every test binary uses a part of it
 #![allow(clippy::unwrap_used)] // a test that can't go on must fail
 
+pub mod counting;
 pub mod faulty;
 pub mod late;
 pub mod prepared;
