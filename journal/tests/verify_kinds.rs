@@ -154,6 +154,9 @@ async fn a_bad_header_is_damaged_and_the_chain_goes_on_behind_it() {
 
 #[tokio::test]
 async fn damaged_objects_are_damaged() {
+    // One that a checkpoint replaces is damaged all the same.
+    let trimmed = golden().flip(SEGMENTS[0], 20);
+    both(&trimmed, corrupt(Damaged, SEGMENTS[0], Some(0), None)).await;
     for (name, at) in [(EPOCH_2, 50), (CHECKPOINT, 50)] {
         both(&golden().flip(name, at), corrupt(Damaged, name, None, None)).await;
     }
@@ -206,6 +209,11 @@ async fn a_missing_last_segment_with_one_prepared_behind_it_is_a_gap() {
         .with(NEXT, vec![0; 4096]);
     both(&gap, corrupt(Gap, SEGMENTS[1], Some(0), None)).await;
     finds(&gap.verify().await, harmless(Prepared, NEXT, None));
+    // What stands before it is looked at as the end.
+    let report = gap.flip(SEGMENTS[0], 320 + 70).verify().await;
+    finds(&report, corrupt(Gap, SEGMENTS[1], Some(0), None));
+    let torn = (Torn, Verdict::Torn, SEGMENTS[0], Some(320), Some((2, 2)));
+    finds(&report, torn);
 }
 
 #[tokio::test]
@@ -268,6 +276,20 @@ async fn entries_that_stand_twice_are_duplicates() {
     // And an entry less: that one is missing.
     let journal = rolled(prev(1, 384, 5), 5, 1);
     whole(&journal, corrupt(Gap, SEGMENTS[1], Some(384), Some((4, 5)))).await;
+}
+
+#[tokio::test]
+async fn frames_of_the_last_segment_that_do_not_continue_each_other_are_named() {
+    for (next, kind, entries) in [(4, Duplicate, (4, 5)), (6, Gap, (5, 6))] {
+        let mut last = Segment::begin(key(Epoch(2), 0), Some(prev(1, 320, 4)), SeqNo(4));
+        last.entries(4..5, 4);
+        last.next = SeqNo(next);
+        last.entries(4..5, 4);
+        let journal = bare().with(SEGMENTS[2], last.bytes);
+        let expected = corrupt(kind, SEGMENTS[2], Some(320), Some(entries));
+        both(&journal, expected).await;
+        assert_eq!(journal.verify().await.entries, 5);
+    }
 }
 
 #[tokio::test]
@@ -451,6 +473,9 @@ async fn a_renamed_segment_is_a_gap_and_a_wrong_name() {
         only(&report, corrupt(Gap, SEGMENTS[0], None, Some((0, 3))));
         finds(&report, harmless(WrongName, renamed, Some(0)));
     }
+    // A copy does no harm.
+    let journal = golden().with(renamed, bytes(SEGMENTS[0]));
+    both(&journal, harmless(WrongName, renamed, Some(0))).await;
     // In the head epoch the engine takes it for one that was prepared behind a gap.
     let copied = epoch_one().with(
         "log/00000000000000000001-00000000000000000003.log",

@@ -36,7 +36,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         let mut below = None;
         loop {
             let text = match unless_corrupt(self.find_tail(head, below).await)? {
-                Ok(Some(tail)) => return self.found(head, tail, below.is_none()).await.map(Some),
+                Ok(Some(tail)) => return self.found(head, tail, below).await.map(Some),
                 Ok(None) => {
                     // All before it is replaced by the newest checkpoint.
                     (self.report.durable, self.report.end) = (self.newest, self.newest);
@@ -69,11 +69,16 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         }
     }
 
-    async fn found(&mut self, head: &StartObject, tail: Tail, whole: bool) -> Result<Segment> {
+    async fn found(
+        &mut self,
+        head: &StartObject,
+        tail: Tail,
+        below: Option<u64>,
+    ) -> Result<Segment> {
         self.report.durable = tail.scan.durable;
         self.report.end = tail.scan.end;
         self.sealed = tail.scan.sealed;
-        self.tail(head, &tail).await?;
+        self.tail(head, &tail, below).await?;
         let path = names::log_path(tail.segment.id())?;
         if let Some(id) = tail.hidden {
             let path = names::log_path(id)?;
@@ -83,7 +88,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
                 path,
                 HIDDEN,
             ));
-        } else if whole && self.newest > tail.scan.end {
+        } else if below.is_none() && self.newest > tail.scan.end {
             let (newest, end) = (self.newest, tail.scan.end);
             let text = format!(
                 "a checkpoint covers entries below {newest}, but the journal ends at {end}"
@@ -216,7 +221,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     }
 
     /// The end of the journal: looked at twice when it seems torn.
-    async fn tail(&mut self, head: &StartObject, tail: &Tail) -> Result<()> {
+    async fn tail(&mut self, head: &StartObject, tail: &Tail, below: Option<u64>) -> Result<()> {
         let path = names::log_path(tail.segment.id())?;
         let key = tail.segment.key;
         let end = tail.scan.end;
@@ -243,7 +248,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             }
             TailVerdict::Torn { at, bytes } => {
                 tokio::time::sleep(SECOND_LOOK).await;
-                let again = self.find_tail(head, None).await?;
+                let again = self.find_tail(head, below).await?;
                 let moved = again.is_none_or(|again| {
                     again.segment.id() != tail.segment.id()
                         || again.scan.end_offset != tail.scan.end_offset

@@ -78,12 +78,13 @@ struct Verifier<'a, P> {
     claimed: BTreeSet<Epoch>,
     starts: BTreeMap<Epoch, Start>,
     head: Option<StartObject>,
+    /// Sorted.
     logs: Vec<(SegmentId, Listed)>,
     /// The newest checkpoint holds the state of all entries below it.
     newest: SeqNo,
     /// The segments that are dealt with.
     seen: BTreeSet<SegmentId>,
-    /// The chain, the last segment first.
+    /// The chain, the last segment first: names and numbers go down.
     links: Vec<Link>,
     /// The last segment was ended by a seal.
     sealed: bool,
@@ -136,10 +137,10 @@ impl<'a, P: FnMut(u64, u64)> Verifier<'a, P> {
         if !blind {
             self.lost_starts().await?;
         }
-        for (id, row) in std::mem::take(&mut self.logs) {
-            if !self.seen.contains(&id) {
-                self.unchained(id, row.len).await?;
-            }
+        let rest = self.logs.iter().map(|(id, row)| (*id, row.len));
+        let rest = rest.filter(|(id, _)| !self.seen.contains(id));
+        for (id, len) in rest.collect::<Vec<_>>() {
+            self.unchained(id, len).await?;
         }
         self.report.sort();
         Ok(self.report)
@@ -175,7 +176,7 @@ impl<'a, P: FnMut(u64, u64)> Verifier<'a, P> {
     }
 
     fn is_listed(&self, id: SegmentId) -> bool {
-        self.logs.iter().any(|(listed, _)| *listed == id)
+        self.logs.binary_search_by_key(&id, |(id, _)| *id).is_ok()
     }
 
     /// At most so many bytes of a place; fewer at the end, none of what is gone.

@@ -1,7 +1,6 @@
 //! Segments that are not on the chain: prepared, superseded, strange, or behind damage.
 
 use super::objects::Start;
-use super::origin::Origin;
 use super::report::unless_corrupt;
 use super::{Finding, FindingKind, SECOND_LOOK, Verdict, Verifier, WRITING, range};
 use crate::SeqNo;
@@ -26,6 +25,9 @@ enum Loose {
     /// So many bytes of a header that is not whole.
     Torn(u64),
 }
+
+/// So far the fast look goes in a log that has no header.
+const FAST_LOOK: u64 = 64 * 1024;
 
 impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     pub(super) async fn unchained(&mut self, id: SegmentId, len: u64) -> Result<()> {
@@ -94,12 +96,10 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
             Opened::Unused(_, reader, end) => (reader, end),
         };
         let key = self.key(start, id.index);
-        if self.fast {
-            return Ok(match self.origin(&key, 0).await? {
-                Origin::Nothing => Loose::Empty,
-                _ => Loose::Torn(end),
-            });
-        }
+        let end = match self.fast {
+            true => end.min(FAST_LOOK),
+            false => end,
+        };
         match classify_tail(&*reader, &key, 0, end, LastGood::Nothing).await? {
             TailVerdict::Corrupt { at, why, .. } => Err(chain::corrupt(id, at, why)),
             TailVerdict::Torn { bytes, .. } => Ok(Loose::Torn(bytes)),
@@ -134,13 +134,15 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     fn loose(&mut self, segment: &Segment, end: SeqNo) -> Result<()> {
         let (id, first) = (segment.id(), segment.first_seq);
         let path = names::log_path(id)?;
-        let of_epoch = self.links.iter().filter(|l| l.id.epoch == id.epoch);
-        let last = of_epoch.map(|l| l.id).max();
-        let behind = last.is_none_or(|last| id > last);
-        let newer = self.links.iter().map(|l| l.id.epoch).max();
+        let links = &self.links;
+        let last = links.get(links.partition_point(|l| l.id.epoch > id.epoch));
+        let last = last.filter(|l| l.id.epoch == id.epoch);
+        let behind = last.is_none_or(|last| id > last.id);
+        let newer = links.first().map(|l| l.id.epoch);
         let newer = newer.filter(|newer| *newer > id.epoch);
-        let twice = |l: &&super::Link| l.first < end && first < l.end;
-        let twice = self.links.iter().find(twice);
+        let below = links.iter().skip(links.partition_point(|l| l.first >= end));
+        let mut below = below.take_while(|l| l.end > first);
+        let twice = below.find(|l| l.first < l.end);
         let text = format!("begins with entry {first}, but is not on the chain");
         if end <= self.newest || first == end {
             let text = format!("{text}; nothing in it is needed");
@@ -175,7 +177,9 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         let path = names::log_path(key.segment())?;
         let of_head = self.head.is_some_and(|h| h.epoch == start.epoch);
         let mut verdict = Verdict::Clean;
-        if of_head && !self.sealed {
+        // Below the last segment none is being written.
+        let behind = self.links.first().is_none_or(|l| key.segment() > l.id);
+        if of_head && behind && !self.sealed {
             tokio::time::sleep(SECOND_LOOK).await;
             let opened = chain::open_segment(self.context, start, key.index, None, Source::Any);
             if !matches!(opened.await?, Opened::Unused(..)) {
