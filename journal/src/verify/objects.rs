@@ -268,7 +268,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
         let Err(text) = unless_corrupt(lost)? else {
             return Ok(());
         };
-        let served = |epoch: Epoch| self.starts.get(&epoch).is_some();
+        let served = |epoch: Epoch| self.starts.contains_key(&epoch);
         let logs = self.logs.iter().filter(|(id, _)| id.index > 0);
         let mut epochs: Vec<_> = logs.map(|(id, _)| id.epoch).collect();
         let checkpoints = self.list_checkpoints().await?;

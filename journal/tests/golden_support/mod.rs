@@ -3,6 +3,7 @@
 #![allow(dead_code)] // every test uses a part of it
 
 pub mod changed;
+pub mod findings;
 
 use async_trait::async_trait;
 use bytes::Bytes;
