@@ -142,7 +142,7 @@ impl<'a, P: FnMut(u64, u64)> Verifier<'a, P> {
         for (id, len) in rest.collect::<Vec<_>>() {
             self.unchained(id, len).await?;
         }
-        self.report.sort();
+        self.report.finish();
         Ok(self.report)
     }
 

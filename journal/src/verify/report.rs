@@ -169,7 +169,15 @@ impl Verification {
         self.add(Finding::new(kind, Verdict::Corrupt, path, text));
     }
 
-    pub(super) fn sort(&mut self) {
+    /// Sorts what was found, and takes the places out of texts that say them again.
+    pub(super) fn finish(&mut self) {
+        for finding in &mut self.findings {
+            let at = finding.offset.unwrap_or(0);
+            let place = format!("{}, offset {at}: ", finding.path);
+            if let Some(text) = finding.text.strip_prefix(&place) {
+                finding.text = text.to_owned();
+            }
+        }
         self.findings
             .sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
     }
