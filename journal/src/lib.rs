@@ -49,6 +49,7 @@ mod objects;
 mod reader;
 mod recovery;
 mod replay;
+mod salvage;
 mod takeover;
 mod traces;
 mod trim;
@@ -69,6 +70,7 @@ pub use journal::{Counts, Journal};
 pub use reader::JournalReader;
 pub use recovery::{Recovery, RecoverySummary, Tail};
 pub use replay::{Entry, Item, Replay};
+pub use salvage::{LostRange, Salvage, SalvagedEntries};
 pub use trim::Trimmed;
 pub use verify::{Finding, FindingKind, Verdict, Verification};
 

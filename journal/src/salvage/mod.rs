@@ -1,0 +1,183 @@
+//! [`Salvage`]: everything in a damaged journal that proves itself, and the exact numbers of
+//! the entries that are lost. Reads only.
+//!
+//! * [`found`]: what the small objects still say;
+//! * [`scan`]: the whole frames of one log;
+//! * [`survey`]: all logs, epoch by epoch;
+//! * [`decide`], [`pieces`]: which of them count, and what is missing;
+//! * [`entries`]: what counts as a stream;
+//! * [`notes`]: damaged places in words.
+
+mod decide;
+mod entries;
+mod found;
+mod notes;
+mod pieces;
+mod scan;
+mod survey;
+
+pub use entries::SalvagedEntries;
+
+use crate::Config;
+use crate::checkpoint::{self, CheckpointEntries, Found};
+use crate::commit::serving::Context;
+use crate::format::{CHECKPOINT_INDEX, JournalId, SegmentKey};
+use crate::objects::Bounded;
+use decide::{EpochFacts, decide, note_missing};
+use flushproof_api::{Epoch, Mode, Result, SeqNo};
+use found::{CheckpointName, read_objects};
+use notes::Notes;
+use pieces::Piece;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// Entries that are lost: those from `first` on and below `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LostRange {
+    /// The first that is lost.
+    pub first: SeqNo,
+    /// The number after the last.
+    pub end: SeqNo,
+}
+
+/// What [`Config::salvage`] found.
+pub struct Salvage {
+    /// The identity of the damaged journal.
+    pub id: JournalId,
+    /// The newest whole checkpoint: the state of all entries below it.
+    pub checkpoint: Option<SeqNo>,
+    /// Entries that were durable, or may have been, and are nowhere whole: ascending, without
+    /// an overlap. The last of them may lie behind [`end`](Salvage::end).
+    pub lost: Vec<LostRange>,
+    /// How many entries were found at or above the checkpoint.
+    pub entries: u64,
+    /// The number after the last entry that was found, or the checkpoint's if there is none.
+    pub end: SeqNo,
+    /// Damaged places, and what was decided about them, in words.
+    pub notes: Vec<String>,
+    context: Context,
+    whole: Option<Found>,
+    pieces: Arc<[Piece]>,
+}
+
+impl Config {
+    /// Looks through a damaged journal for everything that proves itself, and says which
+    /// entries are lost. Writes nothing, fences nobody; no primary may serve meanwhile. `progress`
+    /// is called with the bytes of logs read so far and those to read.
+    ///
+    /// On a journal without damage it finds what a replay gives.
+    ///
+    /// Memory: a row of some 80 bytes for each stretch of undamaged frames.
+    ///
+    /// # Errors
+    /// `NotFormatted` when nothing says which journal this is, `NewerFormat`, `TooLarge` when the
+    /// journal lies in too many pieces, `NotFound` when a log goes away meanwhile, the
+    /// store's. Damage is not an error.
+    /// # Cancel safety
+    /// Safe.
+    pub async fn salvage(&self, progress: impl FnMut(u64, u64)) -> Result<Salvage> {
+        let store = self.open_store(Mode::ReadOnly).await?;
+        let io = Bounded::new(store.clone(), self.store_timeout);
+        let mut notes = Notes::default();
+        let objects = read_objects(&io, &self.folder, &mut notes).await?;
+        let context = Context {
+            store,
+            config: Arc::new(self.clone()),
+            journal: objects.id,
+        };
+        let mut epochs = survey::survey(&context, objects.epochs, &mut notes, progress).await?;
+        let counting = counting(&context, &mut epochs, &objects.checkpoints);
+        let (whole, damaged) = checkpoint::newest_whole(&context, &counting).await?;
+        damaged.into_iter().for_each(|text| notes.add(text));
+        let base = whole.map_or(SeqNo::ZERO, |c| c.id.next_seq);
+        note_missing(&epochs, base, &mut notes)?;
+        let decision = decide(&epochs, base, &mut notes)?;
+        let pieces = decision.pieces;
+        entries::compare(&context, &pieces, decision.doubles, &mut notes).await?;
+        let end = pieces.end().unwrap_or(base);
+        Ok(Salvage {
+            id: context.journal,
+            checkpoint: whole.map(|c| c.id.next_seq),
+            lost: pieces.lost(base, decision.attested.max(end)),
+            entries: pieces.entries(),
+            end,
+            notes: notes.into_lines(),
+            context,
+            whole,
+            pieces: pieces.into_vec().into(),
+        })
+    }
+}
+
+/// The checkpoints of epochs that served, the newest first. A head that is whole shows that its
+/// epoch served; of one that is damaged the name says as much if the epoch is known to have.
+fn counting(
+    context: &Context,
+    epochs: &mut BTreeMap<Epoch, EpochFacts>,
+    names: &[CheckpointName],
+) -> Vec<Found> {
+    let mut found = Vec::new();
+    for name in names {
+        let facts = epochs.get_mut(&name.id.epoch);
+        let Some((facts, nonce)) = facts.and_then(|f| f.objects.nonce.map(|n| (f, n))) else {
+            continue;
+        };
+        if !name.head && !facts.left_traces() {
+            continue;
+        }
+        facts.checkpoint = facts.checkpoint.max(Some(name.id.next_seq));
+        found.push(Found {
+            id: name.id,
+            key: SegmentKey {
+                journal: context.journal,
+                nonce,
+                epoch: name.id.epoch,
+                index: CHECKPOINT_INDEX,
+            },
+        });
+    }
+    found
+}
+
+impl Salvage {
+    /// How many entries are lost.
+    pub fn lost_entries(&self) -> u64 {
+        let counts = self.lost.iter().map(|l| l.end.0 - l.first.0);
+        counts.fold(0, u64::saturating_add)
+    }
+
+    /// The entries of the checkpoint, if there is one.
+    ///
+    /// # Errors
+    /// The store's; `Corrupt` when it was damaged since.
+    /// # Cancel safety
+    /// Safe.
+    pub async fn checkpoint_entries(&self) -> Result<Option<CheckpointEntries>> {
+        match &self.whole {
+            Some(found) => CheckpointEntries::open(&self.context, found)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The entries at or above the checkpoint, in order of their numbers, with the
+    /// [`lost`](Salvage::lost) ones left out.
+    pub fn entries(&self) -> SalvagedEntries {
+        SalvagedEntries::new(self.context.clone(), self.pieces.iter().copied())
+    }
+}
+
+impl fmt::Debug for Salvage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Salvage")
+            .field("id", &self.id)
+            .field("checkpoint", &self.checkpoint)
+            .field("lost", &self.lost)
+            .field("entries", &self.entries)
+            .field("end", &self.end)
+            .field("notes", &self.notes)
+            .finish()
+    }
+}
