@@ -70,9 +70,13 @@ pub(super) async fn read_objects(
     let id = match format {
         Object::Whole(id, _) => id,
         Object::Gone | Object::Damaged => {
-            let owners = owners(&starts).chain(owners(&claims)).chain(owners(&heads));
             let gone = matches!(format, Object::Gone);
-            elect(owners, gone, folder, notes)?
+            // Claims outlive a journal that was erased: they have a say only alone.
+            let mut voters: Vec<_> = owners(&starts).chain(owners(&heads)).collect();
+            if voters.is_empty() {
+                voters.extend(owners(&claims));
+            }
+            elect(voters, gone, folder, notes)?
         }
     };
     let mut epochs = BTreeMap::<Epoch, EpochObjects>::new();
@@ -115,7 +119,7 @@ fn owners<K, T>(rows: &[(K, Object<T>)]) -> impl Iterator<Item = JournalId> {
 
 /// The identity on which most objects agree.
 fn elect(
-    owners: impl Iterator<Item = JournalId>,
+    owners: Vec<JournalId>,
     gone: bool,
     folder: &StoreUri,
     notes: &mut Notes,

@@ -68,7 +68,8 @@ impl Config {
     ///
     /// On a journal without damage it finds what a replay gives.
     ///
-    /// Memory: a row of some 80 bytes for each stretch of undamaged frames.
+    /// Memory: some 500 bytes for each stretch of undamaged frames, and there may be at most
+    /// 262,144 of them.
     ///
     /// # Errors
     /// `NotFormatted` when nothing says which journal this is, `NewerFormat`, `TooLarge` when the

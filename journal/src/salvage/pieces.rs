@@ -20,16 +20,16 @@ pub(super) struct Piece {
 pub(super) struct Pieces(BTreeMap<SeqNo, Piece>);
 
 impl Pieces {
-    /// Puts in what of the piece is not there yet. Says what was put in, and what
-    /// was there already.
-    pub(super) fn fill(&mut self, piece: Piece) -> (Vec<Piece>, Vec<Piece>) {
+    /// Puts in what of the piece is not there yet. Says what was put in, and, from the first
+    /// to the last such entry, what was there already.
+    pub(super) fn fill(&mut self, piece: Piece) -> (Vec<Piece>, Option<Piece>) {
         let below = self.0.range(..piece.end).rev();
         let mut there: Vec<_> = below
             .take_while(|(_, p)| p.end > piece.first)
             .map(|(first, p)| (*first, p.end))
             .collect();
         there.reverse();
-        let (mut filled, mut doubles) = (Vec::new(), Vec::new());
+        let (mut filled, mut double) = (Vec::new(), None::<Piece>);
         let part = |first: SeqNo, end: SeqNo| {
             (first < end).then_some(Piece {
                 first,
@@ -40,12 +40,16 @@ impl Pieces {
         let mut at = piece.first;
         for (first, end) in there {
             filled.extend(part(at, first));
-            doubles.extend(part(first.max(at), end.min(piece.end)));
+            let (first, end) = (first.max(piece.first), end.min(piece.end));
+            match &mut double {
+                Some(double) => double.end = end,
+                None => double = part(first, end),
+            }
             at = end;
         }
         filled.extend(part(at, piece.end));
         self.0.extend(filled.iter().map(|p| (p.first, *p)));
-        (filled, doubles)
+        (filled, double)
     }
 
     /// The pieces that hold numbers of a range, in order, each cut to it.

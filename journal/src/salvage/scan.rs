@@ -13,7 +13,7 @@ const WINDOW: u64 = 1024 * 1024;
 /// Frames are looked for at multiples of it.
 const STEP: u64 = MIN_GRAIN;
 /// Runs of a whole journal: an index of them takes some 100 MiB.
-const MAX_RUNS: usize = 1 << 20;
+const MAX_RUNS: usize = 1 << 18;
 /// Damaged places of a log that are kept; behind them they are only counted.
 const MAX_BAD: usize = 200;
 

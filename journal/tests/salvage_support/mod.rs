@@ -266,18 +266,27 @@ impl Made {
         Journal(self.files.clone())
     }
 
-    /// The numbers of entries that are whole nowhere, and were durable as far as anything
-    /// that is whole says.
-    pub fn lost(&self, base: u64, damage: &Damage) -> BTreeSet<u64> {
+    /// The numbers of entries of which a whole copy is left.
+    fn there(&self, damage: &Damage) -> BTreeSet<u64> {
         let whole = |p: &&Place| p.right && !hit(damage, &p.file, &p.bytes);
-        let there = self.places.iter().filter(whole);
-        let there: BTreeSet<u64> = there.flat_map(|p| p.entries.clone()).collect();
+        // Without its header nobody knows what epoch 3, which never served, copied.
+        let never = hit(damage, &log(3, 0), &(0..64 + SEGMENT_HEADER_BODY));
+        let counts = |p: &&Place| whole(p) && !(never && p.file == log(3, 0));
+        let there = self.places.iter().filter(counts);
+        there.flat_map(|p| p.entries.clone()).collect()
+    }
+
+    /// The numbers of entries that are whole nowhere, and were durable as far as anything
+    /// that is whole says; and the number after the last that is left.
+    pub fn lost(&self, base: u64, damage: &Damage) -> (BTreeSet<u64>, u64) {
+        let there = self.there(damage);
         // A header testifies even where its body is damaged; so does the last start.
         let header = |p: &&Place| !hit(damage, &p.file, &(p.bytes.start..p.bytes.start + 64));
         let marks = self.places.iter().filter(header).map(|p| p.durable);
         let known = marks.chain([CARRIED]).max().unwrap();
-        let end = there.last().map_or(known, |n| known.max(n + 1));
-        (base..end).filter(|n| !there.contains(n)).collect()
+        let end = there.last().map_or(base, |n| base.max(n + 1));
+        let lost = (base..known.max(end)).filter(|n| !there.contains(n));
+        (lost.collect(), end)
     }
 }
 
