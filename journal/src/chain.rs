@@ -27,6 +27,8 @@ pub(crate) struct Segment {
     pub body: u64,
     /// Where the segment before it ends.
     pub prev: Option<Prev>,
+    /// Entries between the segment before and this one were lost, and that was accepted.
+    pub gap: bool,
     /// Where it ends, as its successor says; of the last one as recovery found.
     pub end: u64,
     /// The number after its last entry below `end`.
@@ -123,6 +125,7 @@ pub(crate) async fn open_segment(
                 first_seq: frame.first_seq,
                 body: end_offset,
                 prev: segment.prev,
+                gap: segment.gap,
                 end,
                 end_seq: frame.first_seq,
                 source,
@@ -339,14 +342,16 @@ pub(crate) async fn step_back(
 ) -> Result<Option<Segment>> {
     let first = segment.first_seq;
     let Some(prev) = segment.prev else {
-        if first == SeqNo::ZERO {
+        // A restored journal begins behind its checkpoint.
+        if first <= trimmed || segment.gap {
             return Ok(None);
         }
         let what = format!("the journal's first segment begins with entry {first}");
         return Err(corrupt(segment.id(), 0, what));
     };
     // Names grow along the chain: so the walk ends, whatever the bytes say.
-    if prev.seq != first || prev.segment >= segment.id() {
+    let continues = prev.seq == first || (segment.gap && prev.seq < first);
+    if !continues || prev.segment >= segment.id() {
         let what = format!(
             "it begins with entry {first} behind segment {}, which ends with {}",
             prev.segment, prev.seq

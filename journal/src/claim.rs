@@ -3,7 +3,7 @@
 
 use crate::commit::serving::Context;
 use crate::commit::state::now_ms;
-use crate::format::object::EpochObject;
+use crate::format::object::{EpochObject, Fill};
 use crate::format::{JournalId, Nonce, names};
 use crate::objects::{Bounded, list_epochs, read_epoch};
 use flushproof_api::{Epoch, Error, ErrorKind, Outcome, Result};
@@ -24,10 +24,16 @@ const DOUBTS: u32 = 4;
 /// Claims the next epoch. A name that is taken, or an answer that says neither
 /// yes nor no: list again and go higher.
 pub(crate) async fn claim_epoch(context: &Context) -> Result<Claim> {
-    claim(&context.io(), context.journal, &context.config).await
+    claim(&context.io(), context.journal, &context.config, None).await
 }
 
-pub(crate) async fn claim(io: &Bounded, id: JournalId, config: &crate::Config) -> Result<Claim> {
+/// The same; with `fill` the epoch is claimed to be filled, not to serve.
+pub(crate) async fn claim(
+    io: &Bounded,
+    id: JournalId,
+    config: &crate::Config,
+    fill: Option<Fill>,
+) -> Result<Claim> {
     let mut doubts = 0;
     for race in 0..RACES {
         let highest = list_epochs(io)
@@ -55,6 +61,7 @@ pub(crate) async fn claim(io: &Bounded, id: JournalId, config: &crate::Config) -
             claimed_ms: now_ms(),
             who: config.who.clone(),
             address: config.address.clone(),
+            fill,
         };
         let path = names::epoch_path(claim.epoch)?;
         match io.put(&path, object.encode(id)).await {

@@ -1,5 +1,6 @@
 //! [`Config`]: where a journal lives, what it requires, and its limits.
 
+use crate::backup::{ArchiveConfig, BackupConfig};
 use crate::format::MAX_FRAME;
 use flushproof_api::{
     Class, Error, ErrorKind, Fencing, FlushContract, JournalStore, Mode, Options, Registry, Result,
@@ -69,6 +70,13 @@ pub struct Config {
     pub poll_interval: Duration,
     /// How many checkpoints are kept; at least 1.
     pub keep_checkpoints: usize,
+    /// Where backups go, and when a primary takes them.
+    pub backup: BackupConfig,
+    /// Where segments are kept before they are trimmed.
+    pub archive: ArchiveConfig,
+    /// The URI of a backup that a primary imports when it opens a journal that is
+    /// formatted and empty; once.
+    pub import: Option<StoreUri>,
 }
 
 impl Config {
@@ -96,6 +104,9 @@ impl Config {
             reopen_timeout: Duration::from_secs(60),
             poll_interval: Duration::from_millis(20),
             keep_checkpoints: 2,
+            backup: BackupConfig::default(),
+            archive: ArchiveConfig::default(),
+            import: None,
         }
     }
 
@@ -127,6 +138,7 @@ impl Config {
         if self.seal_interval < Duration::from_millis(10) {
             return bad("seal_interval must be at least 10 ms: each time a segment ends".into());
         }
+        self.backup.validate()?;
         if self.flush_timeout.is_zero() || self.store_timeout.is_zero() {
             return bad("time-outs must be longer than 0".into());
         }

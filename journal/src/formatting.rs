@@ -84,7 +84,7 @@ impl Config {
     async fn erase(&self, io: &Bounded) -> Result<()> {
         // The claim's owner: an identity that no journal has.
         let id = JournalId::random()?;
-        let mine = claim(io, id, self).await?;
+        let mine = claim(io, id, self, None).await?;
         let starts = io.list(&names::folder(names::START_FOLDER)?).await?;
         let head = crate::objects::objects(starts, names::parse_start)
             .last()

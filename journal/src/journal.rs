@@ -56,12 +56,13 @@ impl Journal {
     pub(crate) async fn serve(serving: Serving) -> Result<Journal> {
         let core = Core::new(serving);
         keeper::start(&core)?;
+        crate::backup::start_schedule(&core)?;
         Ok(Journal {
             handle: Arc::new(Handle(core)),
         })
     }
 
-    fn core(&self) -> &Arc<Core> {
+    pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.0
     }
 

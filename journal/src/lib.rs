@@ -34,11 +34,14 @@
 #![warn(missing_docs)]
 
 mod append;
+mod archive;
+mod backup;
 mod chain;
 mod checkpoint;
 mod claim;
 mod commit;
 mod config;
+mod copy;
 mod follow;
 pub mod format;
 mod formatting;
@@ -48,8 +51,11 @@ mod journal;
 mod objects;
 mod reader;
 mod recovery;
+mod repair;
 mod replay;
+mod restore;
 mod salvage;
+mod stored;
 mod takeover;
 mod traces;
 mod trim;
@@ -57,8 +63,12 @@ mod verify;
 mod view;
 
 pub use append::{Ack, Permit, Receipt};
+pub use backup::{
+    ArchiveConfig, At, BackedUp, BackupConfig, BackupName, BackupOptions, DailyAt, Phase, Progress,
+};
 pub use checkpoint::{CheckpointEntries, CheckpointWriter, Checkpointed};
 pub use config::{Config, OnUnknown};
+pub use copy::{Copied, CopyOptions};
 pub use flushproof_api::{
     Advice, Epoch, Error, ErrorKind, Fault, FlushContract, JournalStore, Mode, Options, Outcome,
     Registry, Result, SeqNo, StorePath, StoreUri, Survives,
@@ -69,8 +79,11 @@ pub use info::{CheckpointInfo, EpochInfo, Info, SegmentInfo, SegmentRange};
 pub use journal::{Counts, Journal};
 pub use reader::JournalReader;
 pub use recovery::{Recovery, RecoverySummary, Tail};
+pub use repair::{RepairOptions, Repaired};
 pub use replay::{Entry, Item, Replay};
+pub use restore::{RestoreOptions, Restored};
 pub use salvage::{LostRange, Salvage, SalvagedEntries};
+pub use stored::{FileUri, StoredEntry, StoredFile};
 pub use trim::Trimmed;
 pub use verify::{Finding, FindingKind, Verdict, Verification};
 

@@ -9,6 +9,7 @@ use crate::format::object::StartObject;
 use crate::format::{FrameKind, Prev, Scanned, TailVerdict};
 use crate::objects::{Starts, fence_epoch};
 use crate::replay::{Item, Replay};
+use crate::restore::{import_once, void_between};
 use crate::takeover::Successor;
 use crate::traces::check_starts;
 use crate::view::settled;
@@ -85,6 +86,11 @@ impl Config {
     pub async fn primary(&self) -> Result<Recovery> {
         let (context, uri) = self.open_journal(Mode::ReadWrite).await?;
         lock_host(&context, self.take_over).await?;
+        if let Some(from) = &self.import {
+            import_once(&context, from)
+                .await
+                .map_err(|e| e.context(&uri))?;
+        }
         Recovery::begin(context, None)
             .await
             .map_err(|e| e.context(uri))
@@ -208,6 +214,7 @@ async fn recover(context: &Context, claimed: Epoch, from: Option<SeqNo>) -> Resu
     let starts = Starts::list(&io, context.journal).await?;
     let head = starts.head().await?;
     let highest = head.map_or(Epoch::NONE, |h| h.epoch);
+    void_between(context, highest, claimed).await?;
     check_starts(context, highest, claimed).await?;
     let Some(head) = head else {
         return never_served(context, claimed, from);

@@ -10,8 +10,9 @@ use crate::commit::state::{ActiveLog, now_ms};
 use crate::format::object::StartObject;
 use crate::format::{FRAME_HEADER, FrameKind, Prev, SegmentHeader, SegmentId, names};
 use crate::objects::{Starts, fence_epoch};
+use crate::restore::void_between;
 use bytes::Bytes;
-use flushproof_api::{Error, ErrorKind, Outcome, Result, SeqNo, Survives};
+use flushproof_api::{Epoch, Error, ErrorKind, Outcome, Result, SeqNo, Survives};
 
 /// A new epoch in the making: its first log, and what is flushed in it.
 pub(crate) struct Successor {
@@ -71,6 +72,7 @@ impl Successor {
             nonce: claim.nonce,
             grain: context.grain() as u32,
             prev,
+            gap: false,
             durable,
             created_ms: now_ms(),
         };
@@ -203,6 +205,8 @@ pub(crate) async fn reopen(context: &Context, un: &mut Unacknowledged) -> Result
     let io = context.io();
     let starts = Starts::list(&io, context.journal).await?;
     let head = starts.head().await?;
+    let highest = head.map_or(Epoch::NONE, |h| h.epoch);
+    void_between(context, highest, claim.epoch).await?;
     let own = head.and_then(|h| {
         un.own
             .iter()

@@ -4,7 +4,8 @@
 //! next log is prepared, and a checkpoint written, only past step 7 (by a standby:
 //! when it has seen what the primary wrote past it). So any of
 //! these behind the head tells that a start was lost, and acknowledged entries
-//! with it.
+//! with it. An epoch that was claimed to be filled (a restore) is another matter: its
+//! logs and its checkpoint are written before its start, and do not count without it.
 
 use crate::commit::serving::Context;
 use crate::format::names::{self, CHECKPOINT_FOLDER};
@@ -34,6 +35,8 @@ pub(crate) async fn check_starts(context: &Context, head: Epoch, below: Epoch) -
             continue;
         }
         match read_epoch(&io, context.journal, epoch).await {
+            // What a restore left that did not end.
+            Ok(Some(claim)) if claim.fill.is_some() => continue,
             Ok(Some(_)) => {}
             // A stray, or left by another journal in this place.
             Ok(None) => continue,

@@ -1,5 +1,6 @@
 //! Trim: drops the segments and checkpoints that no kept checkpoint needs.
 
+use crate::archive;
 use crate::chain::{self, Segment};
 use crate::checkpoint::{self, Found};
 use crate::commit::core::Core;
@@ -7,7 +8,7 @@ use crate::commit::serving::Context;
 use crate::format::names::{self, CheckpointId};
 use crate::format::{Nonce, SegmentId};
 use crate::hidden::visible_tail;
-use crate::objects::{Bounded, Starts, list_epochs, list_logs};
+use crate::objects::{Bounded, Starts, list_epochs, list_logs, read_epoch};
 use flushproof_api::{Epoch, Error, ErrorKind, Result, SeqNo, Source};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -32,6 +33,10 @@ pub struct Trimmed {
 /// `verified`: a checkpoint that was just read back.
 pub(crate) async fn trim(core: &Core, verified: Option<CheckpointId>) -> Result<Trimmed> {
     let context = &core.context;
+    if core.trim_is_held() {
+        // A backup reads what would go; the next checkpoint trims.
+        return Ok(Trimmed::default());
+    }
     let Some((epoch, nonce, index)) = core.serving_now() else {
         return Err(Error::new(
             ErrorKind::Busy,
@@ -57,6 +62,11 @@ pub(crate) async fn trim(core: &Core, verified: Option<CheckpointId>) -> Result<
     if !doomed.is_empty() || counting.len() > keep {
         verify_kept(context, &counting[..keep], verified).await?;
     }
+    let on_chain: Vec<Segment> = chain
+        .into_iter()
+        .filter(|s| doomed.iter().any(|(id, _)| *id == s.id()))
+        .collect();
+    archive::keep(context, &on_chain).await?;
     for (segment, len) in doomed {
         io.delete(&names::log_path(segment)?).await?;
         trimmed.segments += 1;
@@ -66,6 +76,7 @@ pub(crate) async fn trim(core: &Core, verified: Option<CheckpointId>) -> Result<
         io.delete(&names::checkpoint_path(old.id)?).await?;
         trimmed.checkpoints += 1;
     }
+    trimmed.checkpoints += drop_leftovers(context, &starts, epoch).await?;
     trimmed.epochs = drop_empty_epochs(&io, &starts, epoch).await?;
     Ok(trimmed)
 }
@@ -146,6 +157,29 @@ async fn verify_kept(
             .map_err(|e| e.context("a kept checkpoint; nothing was trimmed"))?;
     }
     Ok(())
+}
+
+/// Drops checkpoints of older epochs that were claimed to be filled and were not: their
+/// starts were decided against when this epoch was claimed.
+async fn drop_leftovers(context: &Context, starts: &Starts, epoch: Epoch) -> Result<u64> {
+    let io = context.io();
+    let rows = io.list(&names::folder(names::CHECKPOINT_FOLDER)?).await?;
+    let mut dropped = 0;
+    for id in crate::objects::objects(rows, names::parse_checkpoint) {
+        if id.epoch >= epoch || starts.get(id.epoch).await?.is_some() {
+            continue;
+        }
+        match read_epoch(&io, context.journal, id.epoch).await {
+            Ok(Some(claim)) if claim.fill.is_some() => {
+                io.delete(&names::checkpoint_path(id)?).await?;
+                dropped += 1;
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::Corrupt => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(dropped)
 }
 
 /// Drops start and claim of older epochs without segments and checkpoints. The

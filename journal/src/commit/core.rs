@@ -11,7 +11,7 @@ use crate::OnUnknown;
 use crate::format::{Nonce, Prev};
 use bytes::Bytes;
 use flushproof_api::{Advice, Epoch, Error, ErrorKind, FlushCall, Flushed, Outcome, Result, SeqNo};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Instant;
@@ -43,13 +43,11 @@ pub(crate) struct Core {
     pub(super) taken: Padded<AtomicU64>,
     /// The ack that gathers a group before it leads: its number + 1, or 0.
     pub elected: Padded<AtomicU64>,
-    /// Whether the last ack that asked for a flush may not write itself: then
-    /// the flusher goes on as long as something waits.
+    /// The last ack that asked for a flush may not write itself: the flusher goes on.
     pub elsewhere: AtomicBool,
-    /// How many groups in a row had one entry only.
+    /// Groups in a row with one entry only.
     pub(super) lonely: AtomicU64,
-    /// How many entries the next group may hope for: those of the last one,
-    /// whose appenders will come again, and those that waited behind it.
+    /// Entries the next group may hope for: of the last one, and of those behind it.
     pub(super) target: AtomicU64,
     /// How long flushes take, in ns (a moving average).
     pub(super) flush_ns: AtomicU64,
@@ -67,6 +65,8 @@ pub(crate) struct Core {
     pub flushers: AtomicU64,
     /// The journal was closed.
     ended: AtomicBool,
+    /// How many backups are being taken: nothing is trimmed meanwhile.
+    pub(super) trim_holds: AtomicUsize,
     /// How closing it went; set before `ended`.
     pub closed: OnceLock<Result<()>>,
     /// Work for the task that flushes a detached store.
@@ -114,6 +114,7 @@ impl Core {
             flusher_called: Padded(false.into()),
             flushers: 0.into(),
             ended: false.into(),
+            trim_holds: AtomicUsize::new(0),
             closed: OnceLock::new(),
             counters: Counters::default(),
             state: Padded(Mutex::new(state)),

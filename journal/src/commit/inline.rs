@@ -166,6 +166,7 @@ impl Core {
         let header = SegmentHeader {
             nonce: log.key.nonce,
             grain: log.grain as u32,
+            gap: false,
             prev: Some(log.cut(durable)),
             durable,
             created_ms: super::state::now_ms(),

@@ -13,6 +13,7 @@ mod counters;
 pub(crate) mod detached;
 mod gather;
 pub(crate) mod group;
+mod holds;
 pub(crate) mod inline;
 pub(crate) mod keeper;
 pub(crate) mod off_thread;

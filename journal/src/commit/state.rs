@@ -317,7 +317,8 @@ pub(crate) fn encoded_len(entry: usize) -> usize {
 /// The most that one batch may encode to, on every store.
 pub(crate) const MAX_BATCH_BODY: usize = MAX_FRAME - FRAME_HEADER - (64 << 10);
 
-fn put_entry(buf: &mut AlignedBuf, entry: &[u8]) {
+/// Appends an entry: its length as a varint, then its bytes.
+pub(crate) fn put_entry(buf: &mut AlignedBuf, entry: &[u8]) {
     let mut varint = [0u8; 10];
     let mut n = entry.len() as u64;
     let mut i = 0;

@@ -208,6 +208,7 @@ impl Segment {
             nonce: KEY.nonce,
             grain: grain as u32,
             prev: None,
+            gap: false,
             durable: SeqNo(0),
             created_ms: 0,
         };

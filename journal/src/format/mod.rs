@@ -12,15 +12,16 @@
 //! * [`checkpoint`]: a row of entries as an object;
 //! * [`names`]: what everything is called.
 
+pub mod backup;
 pub mod checkpoint;
-mod codec;
+pub(crate) mod codec;
 mod entries;
 mod frame;
 mod fuzz;
 mod ids;
 pub mod names;
 pub mod object;
-mod scan;
+pub(crate) mod scan;
 mod segment;
 mod tail;
 

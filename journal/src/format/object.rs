@@ -210,6 +210,59 @@ pub struct EpochObject {
     pub who: String,
     /// Where it can be reached; only informs, at most 1024 bytes are kept.
     pub address: String,
+    /// What the epoch is to be filled with, if it was claimed for that and not to serve.
+    pub fill: Option<Fill>,
+}
+
+/// How a journal that is filled comes to its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FillKind {
+    /// From a backup.
+    Restore = 1,
+    /// From another journal.
+    Copy = 2,
+    /// From what was salvaged of a damaged journal.
+    Repair = 3,
+}
+
+/// What an epoch is filled with. Its logs and its checkpoint count once its start is
+/// there; without one they are left over from an attempt that did not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// How.
+    pub kind: FillKind,
+    /// The journal that the entries come from.
+    pub source: JournalId,
+    /// The number of the first entry.
+    pub first: SeqNo,
+    /// The number after the last one.
+    pub end: SeqNo,
+}
+
+impl Fill {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.kind as u8);
+        out.extend_from_slice(&self.source.0);
+        out.extend_from_slice(&self.first.0.to_le_bytes());
+        out.extend_from_slice(&self.end.0.to_le_bytes());
+    }
+
+    fn take(f: &mut Fields<'_>) -> Option<Fill> {
+        let kind = match f.u8()? {
+            1 => FillKind::Restore,
+            2 => FillKind::Copy,
+            3 => FillKind::Repair,
+            _ => return None,
+        };
+        let fill = Fill {
+            kind,
+            source: JournalId(f.bytes()?),
+            first: SeqNo(f.u64()?),
+            end: SeqNo(f.u64()?),
+        };
+        (fill.first <= fill.end).then_some(fill)
+    }
 }
 
 impl EpochObject {
@@ -221,6 +274,9 @@ impl EpochObject {
         body.extend_from_slice(&self.claimed_ms.to_le_bytes());
         put_text(&mut body, &self.who);
         put_text(&mut body, &self.address);
+        if let Some(fill) = &self.fill {
+            fill.put(&mut body);
+        }
         encode(ObjectKind::Epoch, id, &body)
     }
 
@@ -236,6 +292,10 @@ impl EpochObject {
                 claimed_ms: f.u64()?,
                 who: f.text()?,
                 address: f.text()?,
+                fill: match f.end() {
+                    Some(()) => None,
+                    None => Some(Fill::take(f)?),
+                },
             })
         })
     }
@@ -264,6 +324,20 @@ pub struct StartObject {
 }
 
 impl StartObject {
+    /// Decides for good that an epoch which was claimed to be filled has no start: an
+    /// object of no journal at the start's name. Who looks for starts ignores it.
+    pub fn void(epoch: Epoch) -> Bytes {
+        let start = StartObject {
+            epoch,
+            nonce: Nonce([0; 16]),
+            first_log: SegmentId { epoch, index: 0 },
+            prev: None,
+            durable: SeqNo::ZERO,
+            carried_end: SeqNo::ZERO,
+        };
+        start.encode(JournalId([0; 16]))
+    }
+
     /// The whole object.
     pub fn encode(&self, id: JournalId) -> Bytes {
         let mut body = Vec::with_capacity(96);

@@ -62,6 +62,9 @@ pub struct SegmentHeader {
     pub grain: u32,
     /// The end of the log before this one; none in a journal's first.
     pub prev: Option<Prev>,
+    /// Between the end of the log before this one (or, without one, the journal's
+    /// beginning) and the first entry others were lost, and the loss was accepted.
+    pub gap: bool,
     /// Every entry below it was durable elsewhere when the segment was begun.
     pub durable: SeqNo,
     /// When, in milliseconds since 1970.
@@ -73,7 +76,8 @@ impl SegmentHeader {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.nonce.0);
         out.extend_from_slice(&self.grain.to_le_bytes());
-        out.extend_from_slice(&u32::from(self.prev.is_some()).to_le_bytes());
+        let flags = u32::from(self.prev.is_some()) | u32::from(self.gap) << 1;
+        out.extend_from_slice(&flags.to_le_bytes());
         Prev::put(&self.prev, out);
         out.extend_from_slice(&self.durable.0.to_le_bytes());
         out.extend_from_slice(&self.created_ms.to_le_bytes());
@@ -91,15 +95,15 @@ impl SegmentHeader {
         let mut fields = Fields(body);
         let nonce = Nonce(fields.bytes()?);
         let grain = fields.u32()?;
-        let present = match fields.u32()? {
-            0 => false,
-            1 => true,
+        let (present, gap) = match fields.u32()? {
+            flags @ 0..=3 => (flags & 1 != 0, flags & 2 != 0),
             _ => return None,
         };
         let header = SegmentHeader {
             nonce,
             grain,
             prev: Prev::take(present, &mut fields)?,
+            gap,
             durable: SeqNo(fields.u64()?),
             created_ms: fields.u64()?,
         };

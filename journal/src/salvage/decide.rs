@@ -66,6 +66,9 @@ impl EpochFacts {
 
     /// Whether it left what only an epoch that was served leaves.
     pub(super) fn left_traces(&self) -> bool {
+        if self.objects.filling {
+            return self.objects.start.is_some() || self.objects.damaged_start;
+        }
         let marks = self.logs.iter().filter_map(|l| l.durable);
         let (high, low) = (
             marks.clone().map(|m| m.0).max(),

@@ -37,6 +37,8 @@ pub(super) struct EpochObjects {
     pub damaged_start: bool,
     /// The secret, as the start says, else the claim.
     pub nonce: Option<Nonce>,
+    /// It was claimed to be filled: without a start nothing of it ever counted.
+    pub filling: bool,
 }
 
 /// The name of a checkpoint, and whether its head is whole.
@@ -81,8 +83,10 @@ pub(super) async fn read_objects(
     };
     let mut epochs = BTreeMap::<Epoch, EpochObjects>::new();
     for (epoch, claim) in claims {
-        if let Object::Whole(_, nonce) = claim.of(id) {
-            epochs.entry(epoch).or_default().nonce = Some(nonce);
+        if let Object::Whole(_, (nonce, filling)) = claim.of(id) {
+            let entry = epochs.entry(epoch).or_default();
+            entry.nonce = Some(nonce);
+            entry.filling = filling;
         }
     }
     for (epoch, start) in starts {
@@ -170,14 +174,18 @@ async fn read_starts(io: &Bounded, notes: &mut Notes) -> Result<Vec<(Epoch, Obje
     Ok(out)
 }
 
-async fn read_claims(io: &Bounded, notes: &mut Notes) -> Result<Vec<(Epoch, Object<Nonce>)>> {
+/// Secrets, and whether each was claimed to be filled.
+async fn read_claims(
+    io: &Bounded,
+    notes: &mut Notes,
+) -> Result<Vec<(Epoch, Object<(Nonce, bool)>)>> {
     let rows = io.list(&names::folder(EPOCH_FOLDER)?).await?;
     let mut out = Vec::new();
     for epoch in objects(rows, names::parse_epoch) {
         let decode = |bytes: &Bytes| {
             let (id, claim) = EpochObject::decode(bytes)?;
             same_epoch(epoch, claim.epoch)?;
-            Ok((id, claim.nonce))
+            Ok((id, (claim.nonce, claim.fill.is_some())))
         };
         let path = names::epoch_path(epoch)?;
         out.push((epoch, read(io, &path, notes, decode).await?));

@@ -56,6 +56,8 @@ pub struct Salvage {
     pub end: SeqNo,
     /// Damaged places, and what was decided about them, in words.
     pub notes: Vec<String>,
+    /// Numbers below it were used: the journal goes on with it.
+    pub(crate) next: SeqNo,
     context: Context,
     whole: Option<Found>,
     pieces: Arc<[Piece]>,
@@ -97,18 +99,36 @@ impl Config {
         let pieces = decision.pieces;
         entries::compare(&context, &pieces, decision.doubles, &mut notes).await?;
         let end = pieces.end().unwrap_or(base);
+        let next = decision.attested.max(end);
+        let accepted = accepted(&epochs);
         Ok(Salvage {
             id: context.journal,
             checkpoint: whole.map(|c| c.id.next_seq),
-            lost: pieces.lost(base, decision.attested.max(end)),
+            lost: pieces.lost(base, next, &accepted),
             entries: pieces.entries(),
             end,
             notes: notes.into_lines(),
+            next,
             context,
             whole,
             pieces: pieces.into_vec().into(),
         })
     }
+}
+
+/// The gaps that an earlier repair left, sorted.
+fn accepted(epochs: &BTreeMap<Epoch, EpochFacts>) -> Vec<LostRange> {
+    let logs = epochs.values().flat_map(|facts| &facts.logs);
+    let gaps = logs.filter_map(|log| {
+        let header = log.header.filter(|h| h.gap)?;
+        Some(LostRange {
+            first: header.prev.map_or(SeqNo::ZERO, |p| p.seq),
+            end: log.first?,
+        })
+    });
+    let mut gaps: Vec<_> = gaps.collect();
+    gaps.sort();
+    gaps
 }
 
 /// The checkpoints of epochs that served, the newest first. A head that is whole shows that its
@@ -124,7 +144,7 @@ fn counting(
         let Some((facts, nonce)) = facts.and_then(|f| f.objects.nonce.map(|n| (f, n))) else {
             continue;
         };
-        if !name.head && !facts.left_traces() {
+        if (!name.head || facts.objects.filling) && !facts.left_traces() {
             continue;
         }
         facts.checkpoint = facts.checkpoint.max(Some(name.id.next_seq));

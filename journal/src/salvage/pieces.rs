@@ -75,8 +75,29 @@ impl Pieces {
         self.0.last_key_value().map(|(_, p)| p.end)
     }
 
-    /// The numbers from `base` to `known` that no piece has.
-    pub(super) fn lost(&self, base: SeqNo, known: SeqNo) -> Vec<LostRange> {
+    /// The numbers from `base` to `known` that no piece has, but for those whose loss was
+    /// accepted before (sorted).
+    pub(super) fn lost(&self, base: SeqNo, known: SeqNo, accepted: &[LostRange]) -> Vec<LostRange> {
+        let lost = self.missing(base, known);
+        let mut left = Vec::new();
+        for mut range in lost {
+            for gap in accepted {
+                if gap.first > range.first && gap.first < range.end {
+                    let end = gap.first;
+                    left.push(LostRange { end, ..range });
+                }
+                if gap.first < range.end && gap.end > range.first {
+                    range.first = gap.end.max(range.first).min(range.end);
+                }
+            }
+            if range.first < range.end {
+                left.push(range);
+            }
+        }
+        left
+    }
+
+    fn missing(&self, base: SeqNo, known: SeqNo) -> Vec<LostRange> {
         let mut lost = Vec::new();
         let mut at = base;
         let known = known.max(base);

@@ -113,6 +113,10 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
     async fn ignored_start(&mut self, epoch: Epoch) -> Result<Start> {
         let path = names::start_path(epoch)?;
         match self.start_owner(&path).await? {
+            (_, Some((owner, _))) if owner.0 == [0; 16] => {
+                let text = "a restore that was cut short; it was decided that it does not count";
+                self.report.harmless(FindingKind::Superseded, path, text);
+            }
             (_, Some((owner, start))) => {
                 self.secrets.learn(owner, start.epoch, start.nonce);
                 let text = format!("the start of another journal, {owner}; ignored");
