@@ -123,6 +123,7 @@ proptest! {
             nonce: Nonce(nonce),
             grain: 1 << shift,
             prev,
+            gap: false,
             durable: SeqNo(durable),
             created_ms,
         };
@@ -152,6 +153,7 @@ proptest! {
             claimed_ms: more,
             who,
             address,
+            fill: None,
         };
         let start = StartObject {
             epoch: Epoch(epoch),
@@ -318,6 +320,7 @@ fn long_texts_are_cut_at_a_character() {
         claimed_ms: 0,
         who: "é".repeat(1000),
         address: format!("x{}", "é".repeat(1000)),
+        fill: None,
     };
     let (_, read) = EpochObject::decode(&claim.encode(KEY.journal)).unwrap();
     assert_eq!(read.who, "é".repeat(512));

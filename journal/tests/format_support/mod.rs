@@ -84,6 +84,7 @@ impl Writer {
                 offset: 8192,
                 seq: SeqNo(seq),
             }),
+            gap: false,
             durable: SeqNo(seq),
             created_ms: writer.clock_ms,
         };

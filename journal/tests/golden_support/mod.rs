@@ -64,6 +64,7 @@ pub fn epoch_object(epoch: Epoch) -> EpochObject {
         claimed_ms: CLOCK,
         who: format!("golden-{epoch} (pid {})", 100 + epoch.0),
         address: "192.0.2.1:4000".into(),
+        fill: None,
     }
 }
 
@@ -86,6 +87,7 @@ impl Segment {
             nonce: key.nonce,
             grain: 64,
             prev,
+            gap: false,
             durable,
             created_ms: CLOCK,
         }

@@ -26,6 +26,8 @@ pub enum Fault {
     DeadAfter,
     /// It is carried out, and does not answer before the script releases it.
     Hang,
+    /// It is carried out only when the script releases it: a process that was stopped.
+    Hold,
 }
 
 /// Which call is hit, and how; shared by all handles of one store.
@@ -61,6 +63,8 @@ enum Turn {
     Lie,
     /// Do it, then hang.
     Hang,
+    /// Hang, then do it.
+    Hold,
 }
 
 impl Script {
@@ -84,7 +88,7 @@ impl Script {
         });
     }
 
-    /// The flush with this number fails, and the `then`th call of any kind behind it.
+    /// This flush fails, and the `then`th call of any kind behind it.
     pub fn hit_flush_and_then(&self, at: u64, fault: Fault, then: u64) {
         self.plan(Plan {
             at: self.flushes.load(SeqCst) + at,
@@ -155,6 +159,7 @@ impl Script {
             Fault::Before | Fault::Dead => Turn::Fail,
             Fault::After | Fault::DeadAfter => Turn::Lie,
             Fault::Hang => Turn::Hang,
+            Fault::Hold => Turn::Hold,
         }
     }
 
@@ -186,6 +191,9 @@ impl Script {
         if let Turn::Fail = turn {
             return Err(broken(what));
         }
+        if let Turn::Hold = turn {
+            self.wait().await;
+        }
         let done = work.await;
         self.pause().await;
         match turn {
@@ -194,7 +202,7 @@ impl Script {
                 self.wait().await;
                 done
             }
-            Turn::Go | Turn::Fail => done,
+            Turn::Go | Turn::Hold | Turn::Fail => done,
         }
     }
 }
@@ -238,9 +246,14 @@ impl Faulty {
         }
     }
 
+    /// A factory that opens this store under another scheme.
+    pub fn named(&self, scheme: &'static str) -> Factory {
+        Factory(self.clone(), scheme)
+    }
+
     /// A registry that opens this store as `faulty:`.
     pub fn registry(&self) -> Registry {
-        Registry::new().with(Factory(self.clone()))
+        Registry::new().with(self.named("faulty"))
     }
 }
 
@@ -250,12 +263,12 @@ impl fmt::Debug for Faulty {
     }
 }
 
-struct Factory(Faulty);
+pub struct Factory(Faulty, &'static str);
 
 #[async_trait]
 impl StoreFactory for Factory {
     fn schemes(&self) -> &[&str] {
-        &["faulty"]
+        std::slice::from_ref(&self.1)
     }
 
     async fn open(&self, _: &StoreUri, _: &Options, _: Mode) -> Result<Arc<dyn JournalStore>> {
@@ -303,10 +316,8 @@ impl JournalStore for Faulty {
     }
 
     async fn open(&self, path: &StorePath, from: Source) -> Result<Box<dyn Reader>> {
-        let inner = self
-            .script
-            .call("open", self.inner.open(path, from))
-            .await?;
+        let opened = self.inner.open(path, from);
+        let inner = self.script.call("open", opened).await?;
         let script = self.script.clone();
         Ok(Box::new(FaultyReader { inner, script }))
     }
@@ -415,6 +426,9 @@ impl FaultyLog {
             self.failed.store(true, SeqCst);
             return Err(broken("flush"));
         }
+        if let Turn::Hold = turn {
+            self.script.wait_blocking();
+        }
         let done = self.now(batch);
         match turn {
             Turn::Lie => {
@@ -425,7 +439,7 @@ impl FaultyLog {
                 self.script.wait_blocking();
                 done
             }
-            Turn::Go | Turn::Fail => done,
+            Turn::Go | Turn::Hold | Turn::Fail => done,
         }
     }
 
@@ -436,10 +450,9 @@ impl FaultyLog {
         let failed = self.failed.load(SeqCst);
         let fails = failed || matches!(turn, Turn::Fail | Turn::Lie);
         let lands = !fails || matches!(turn, Turn::Lie) || self.random.below(2) == 0;
-        let bytes = if lands {
-            batch
-        } else {
-            vec![0; batch.len()].into()
+        let bytes = match lands {
+            true => batch,
+            false => vec![0; batch.len()].into(),
         };
         let done = match failed && self.random.below(2) == 0 {
             true => Err(broken("flush")), // nothing of it landed
@@ -448,7 +461,7 @@ impl FaultyLog {
         let script = self.script.clone();
         let delay = self.random.micros(800 + script.slow.load(SeqCst));
         let known = self.failed.clone();
-        let hangs = matches!(turn, Turn::Hang);
+        let hangs = matches!(turn, Turn::Hang | Turn::Hold);
         let answer = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             if hangs {
