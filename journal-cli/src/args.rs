@@ -3,6 +3,7 @@
 use crate::config::{Flags, Sources};
 use crate::failure::EXIT_CODES;
 use clap::{Args, Parser, Subcommand};
+use flushproof::At;
 use std::path::PathBuf;
 
 /// A durable journal (write-ahead log) on the storage your site already trusts
@@ -66,7 +67,7 @@ pub enum Command {
     Format(Format),
     /// Append entries from stdin, one a line
     Append(Append),
-    /// Print entries
+    /// Print entries: of a journal, or of one segment, checkpoint or backup
     Cat(Cat),
     /// Print durable entries as they come
     Follow(Follow),
@@ -74,6 +75,14 @@ pub enum Command {
     Info(Place),
     /// Say whether the journal is clean, torn, being written, or corrupt, and list all faults
     Verify(Verify),
+    /// Take a backup, while the journal is in use
+    Backup(Backup),
+    /// Make an empty journal what a backup holds, all or nothing
+    Restore(Restore),
+    /// Copy a journal to another place, on any store
+    Copy(Copy),
+    /// Save what is whole of a damaged journal into a new one; without --accept-loss only look
+    Repair(Repair),
     /// Say what a place promises, whether a flush reaches the device, and how fast it is
     Doctor(Doctor),
     /// Show on real processes that what is acknowledged survives, in some seconds
@@ -106,6 +115,85 @@ pub struct Append {
     /// Take over where another primary lives: it is fenced
     #[arg(long)]
     pub take_over: bool,
+}
+
+/// `journal backup`.
+#[derive(Args, Debug)]
+pub struct Backup {
+    #[command(flatten)]
+    pub place: Place,
+    /// Where it goes: a path on the journal's store, a name beside its folder, or a full URI
+    /// [default: backup.directory, else journal_backups beside the journal's folder]
+    #[arg(long, value_name = "DIR_OR_URI")]
+    pub to: Option<String>,
+    /// Only the entries below this sequence number, or until this time
+    /// (2026-01-31T12:00:00Z)
+    #[arg(long, value_name = "SEQ|TIME", value_parser = at)]
+    pub at: Option<At>,
+    /// Don't read the file back
+    #[arg(long)]
+    pub no_verify: bool,
+}
+
+/// `journal restore`.
+#[derive(Args, Debug)]
+pub struct Restore {
+    /// The backup: a path or a URI
+    #[arg(value_name = "BACKUP_URI")]
+    pub backup: String,
+    /// The journal to fill; it must be formatted and empty [default: the configured one]
+    #[arg(long, value_name = "URI")]
+    pub to: Option<String>,
+    /// Format the place first, unless it is a journal already
+    #[arg(long)]
+    pub format: bool,
+    /// With --format: erase the journal that is there; its primary is fenced first
+    #[arg(long, requires = "format")]
+    pub force: bool,
+    /// Only the entries below this sequence number, or until this time
+    /// (2026-01-31T12:00:00Z); beyond the backup's end from the archive
+    #[arg(long, value_name = "SEQ|TIME", value_parser = at)]
+    pub at: Option<At>,
+    /// Check the file and the place, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Restore where a primary lives: it is fenced
+    #[arg(long)]
+    pub take_over: bool,
+}
+
+/// `journal copy`.
+#[derive(Args, Debug)]
+pub struct Copy {
+    /// The journal to copy
+    #[arg(value_name = "FROM")]
+    pub source: String,
+    /// The place to fill; it must be formatted and empty
+    #[arg(value_name = "TO")]
+    pub target: String,
+    /// Only entries from this sequence number on, and the checkpoints behind it
+    #[arg(long, value_name = "SEQ")]
+    pub from: Option<u64>,
+    /// Format the other place first, unless it is a journal already
+    #[arg(long)]
+    pub format: bool,
+}
+
+/// `journal repair`.
+#[derive(Args, Debug)]
+pub struct Repair {
+    #[command(flatten)]
+    pub place: Place,
+    /// The new journal's place; the damaged one is never touched
+    #[arg(long, value_name = "NEW_URI")]
+    pub to: String,
+    /// Write the new journal: the number of lost entries, as printed without this
+    #[arg(long, value_name = "N")]
+    pub accept_loss: Option<u64>,
+}
+
+fn at(text: &str) -> Result<At, String> {
+    text.parse().map_err(|e: flushproof::Error| e.to_string())
 }
 
 /// How entries are printed.

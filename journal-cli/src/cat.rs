@@ -1,4 +1,4 @@
-//! `journal cat`: the entries that are there now.
+//! `journal cat`: the entries that are there now, of a journal or of one file.
 
 use crate::args;
 use crate::entries::Printer;
@@ -6,7 +6,7 @@ use crate::failure::{Failure, Result};
 use crate::open;
 use crate::output::{Out, note};
 use crate::units;
-use flushproof::{Config, Item, SeqNo};
+use flushproof::{Config, FileUri, Item, SeqNo, StoredEntry};
 
 /// Prints entries.
 pub async fn run(config: &Config, args: &args::Cat, out: Out) -> Result<()> {
@@ -15,6 +15,9 @@ pub async fn run(config: &Config, args: &args::Cat, out: Out) -> Result<()> {
         && from > to
     {
         return Err(Failure::Usage(format!("--from {from} is behind --to {to}")));
+    }
+    if let Some(file) = FileUri::of(&config.folder) {
+        return one_file(config, &file, args, printer).await;
     }
     let reader = open::reader(config).await?;
     let mut replay = reader.entries(args.from.map(SeqNo)).await?;
@@ -42,6 +45,45 @@ pub async fn run(config: &Config, args: &args::Cat, out: Out) -> Result<()> {
             "the last {}, from {durable} on, are undecided: whole, but perhaps not acknowledged \
              yet; the next primary may find them or not",
             units::entries(undecided)
+        ));
+    }
+    Ok(())
+}
+
+/// Prints a segment, a checkpoint or a backup.
+async fn one_file(
+    config: &Config,
+    file: &FileUri,
+    args: &args::Cat,
+    mut printer: Printer,
+) -> Result<()> {
+    let mut stored = config.open_file(file).await?;
+    note(stored.about());
+    let from = args.from.unwrap_or(0);
+    let to = args.to.unwrap_or(u64::MAX);
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    while left > 0 {
+        let next = stored.next().await;
+        match next.map_err(|e| e.context(&config.folder))? {
+            None => break,
+            Some(StoredEntry::State(bytes)) => printer.state(&bytes)?,
+            Some(StoredEntry::Gap(first, end)) => {
+                note(format_args!("entries {first} to {end} were lost"));
+                continue;
+            }
+            Some(StoredEntry::Entry(entry)) if (from..to).contains(&entry.seq.0) => {
+                let durable = stored.durable();
+                printer.entry(&entry, durable)?;
+            }
+            Some(StoredEntry::Entry(_)) => continue,
+        }
+        left -= 1;
+    }
+    printer.out.flush()?;
+    if let Some((offset, why)) = stored.ends_at() {
+        note(format_args!(
+            "whole frames end at offset {offset}: {why} (no damage at the end of a segment that \
+             is being written or was cut short; journal verify tells)"
         ));
     }
     Ok(())

@@ -26,21 +26,45 @@ impl Printer {
         Ok(Printer { out, shape })
     }
 
+    /// Prints an entry of a checkpoint's state, which has no number.
+    pub fn state(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.shape.raw || self.shape.delimited {
+            return self.bytes(bytes);
+        }
+        if self.out.json {
+            let mut object = json!({ "state": true });
+            text_or_base64(&mut object, bytes);
+            return self.out.line(object);
+        }
+        self.out.line(format_args!("state\t{}", readable(bytes)))
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.shape.delimited {
+            self.out.bytes(&varint(bytes.len() as u64))?;
+            return self.out.bytes(bytes);
+        }
+        self.out.bytes(bytes)?;
+        self.out.bytes(b"\n")
+    }
+
     /// Prints an entry; every one below `durable` is certainly durable.
     pub fn entry(&mut self, entry: &Entry, durable: SeqNo) -> Result<()> {
-        if self.shape.raw {
-            self.out.bytes(&entry.bytes)?;
-            return self.out.bytes(b"\n");
-        }
-        if self.shape.delimited {
-            self.out.bytes(&varint(entry.bytes.len() as u64))?;
-            return self.out.bytes(&entry.bytes);
+        if self.shape.raw || self.shape.delimited {
+            return self.bytes(&entry.bytes);
         }
         if self.out.json {
             return self.out.line(object(entry, entry.seq < durable));
         }
         self.out
             .line(format_args!("{}\t{}", entry.seq, readable(&entry.bytes)))
+    }
+}
+
+fn text_or_base64(object: &mut serde_json::Value, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object["text"] = text.into(),
+        Err(_) => object["base64"] = base64(bytes).into(),
     }
 }
 
@@ -51,10 +75,7 @@ fn object(entry: &Entry, durable: bool) -> serde_json::Value {
         "clock": clock(entry.clock_ms),
         "durable": durable,
     });
-    match std::str::from_utf8(&entry.bytes) {
-        Ok(text) => object["text"] = text.into(),
-        Err(_) => object["base64"] = base64(&entry.bytes).into(),
-    }
+    text_or_base64(&mut object, &entry.bytes);
     object
 }
 

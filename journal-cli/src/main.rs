@@ -8,14 +8,16 @@
 //! | `signals`, `warnings` | SIGINT and SIGTERM; what the engine warns of |
 //! | `open` | opening a journal |
 //! | `run` | from the command line to a subcommand and an exit code |
-//! | `format`, `append`, `cat`, `follow`, `info`, `verify`, `doctor`, `demo` | the subcommands |
+//! | `format`, `append`, `cat`, `follow`, `info`, `verify`, `backup`, `restore`, `copy`, `repair`, `doctor`, `demo` | the subcommands |
 //!
 //! `docs/command.md` is the manual.
 
 mod append;
 mod args;
+mod backup;
 mod cat;
 mod config;
+mod copy;
 mod demo;
 mod doctor;
 mod entries;
@@ -26,6 +28,8 @@ mod info;
 mod open;
 mod output;
 mod progress;
+mod repair;
+mod restore;
 mod run;
 mod signals;
 mod units;

@@ -1,9 +1,12 @@
 //! From the command line to a subcommand and an exit code.
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Place};
 use crate::failure::{Failure, Result, USAGE};
 use crate::output::Out;
-use crate::{append, cat, config, demo, doctor, follow, format, info, verify, warnings};
+use crate::{
+    append, backup, cat, config, copy, demo, doctor, follow, format, info, repair, restore, verify,
+    warnings,
+};
 use clap::{CommandFactory, Parser};
 use flushproof::Error;
 use std::process::ExitCode;
@@ -62,6 +65,26 @@ async fn dispatch(cli: Cli) -> Result<()> {
         Command::Follow(args) => follow::run(&load(&args.place)?, args, out).await,
         Command::Info(place) => info::run(&load(place)?, &mut out).await,
         Command::Verify(args) => verify::run(&load(&args.place)?, args, &mut out).await,
+        Command::Backup(args) => backup::run(load(&args.place)?, args, &mut out).await,
+        Command::Restore(args) => {
+            let place = Place {
+                uri: args.to.clone(),
+            };
+            restore::run(load(&place)?, args, &mut out).await
+        }
+        Command::Copy(args) => {
+            let place = Place {
+                uri: Some(args.source.clone()),
+            };
+            let config = load(&place)?;
+            let other = config::load_other(&common.sources(&place), &config, &args.target)?;
+            copy::run(&config, &other, args, &mut out).await
+        }
+        Command::Repair(args) => {
+            let config = load(&args.place)?;
+            let other = config::load_other(&common.sources(&args.place), &config, &args.to)?;
+            repair::run(&config, &other, args, &mut out).await
+        }
         Command::Doctor(args) => doctor::run(load(&args.place)?, args, &mut out).await,
         Command::Demo(place) => demo::run(common, place, &mut out).await,
         Command::Completions(args) => {

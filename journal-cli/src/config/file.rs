@@ -1,6 +1,6 @@
 //! `journal.toml`: where it is looked for, and how it is read.
 
-use super::keys::KEYS;
+use super::keys::{BACKENDS, KEYS};
 use super::{Values, unknown};
 use crate::failure::{Failure, Result};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use toml::{Table, Value};
 pub const NAME: &str = "journal.toml";
 /// The file of the machine.
 const SYSTEM: &str = "/etc/flushproof/journal.toml";
-const SECTIONS: [&str; 2] = ["journal", "backend"];
+const SECTIONS: [&str; 3] = ["journal", "backup", "archive"];
 
 /// The one file that is read: the one that was named by flag or variable, else
 /// `journal.toml` in the current folder, else the machine's.
@@ -22,7 +22,7 @@ pub fn find(flag: Option<&Path>, variable: Option<&Path>) -> Result<Option<PathB
     Ok(places.into_iter().find(|p| p.exists()))
 }
 
-/// Reads a file. What it says of `[backend]` may be secret: no value and no
+/// Reads a file. What it says of backends may be secret: no value and no
 /// line of the file is ever repeated in a message.
 pub fn read(path: &Path, values: &mut Values) -> Result<()> {
     let name = path.display();
@@ -30,19 +30,16 @@ pub fn read(path: &Path, values: &mut Values) -> Result<()> {
         .map_err(|e| Failure::Usage(format!("can't read the configuration {name}: {e}")))?;
     let table: Table = text.parse().map_err(|e| syntax(path, &text, &e))?;
     for (section, content) in &table {
-        let known = SECTIONS.into_iter().find(|s| s == section);
+        let known = sections().find(|s| s == section);
         let (Some(section), Value::Table(content)) = (known, content) else {
             return Err(Failure::Usage(match known {
                 Some(_) => format!("{name}: {section} must be a table: write [{section}]"),
-                None => format!(
-                    "{name}: {}",
-                    unknown("section", section, SECTIONS.into_iter())
-                ),
+                None => format!("{name}: {}", unknown("section", section, sections())),
             }));
         };
         for (key, value) in content {
-            if section == "journal" {
-                check_key(path, key)?;
+            if SECTIONS.contains(&section) {
+                check_key(path, section, key)?;
             }
             let Some(value) = plain(value) else {
                 return Err(Failure::Usage(format!(
@@ -55,12 +52,16 @@ pub fn read(path: &Path, values: &mut Values) -> Result<()> {
     Ok(())
 }
 
-fn check_key(path: &Path, key: &str) -> Result<()> {
-    let known = KEYS.iter().map(|k| k.name);
+fn sections() -> impl Iterator<Item = &'static str> + Clone {
+    SECTIONS.into_iter().chain(BACKENDS)
+}
+
+fn check_key(path: &Path, section: &str, key: &str) -> Result<()> {
+    let known = KEYS.iter().filter(|k| k.section == section).map(|k| k.name);
     match known.clone().any(|k| k == key) {
         true => Ok(()),
         false => {
-            let text = unknown("key in [journal]:", key, known);
+            let text = unknown(&format!("key in [{section}]:"), key, known);
             Err(Failure::Usage(format!("{}: {text}", path.display())))
         }
     }

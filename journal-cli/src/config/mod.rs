@@ -14,7 +14,7 @@ mod keys;
 mod variables;
 
 use crate::failure::{Failure, Result};
-use flushproof::{Config, Registry, StoreUri};
+use flushproof::{Config, Options, Registry, StoreUri};
 use std::path::Path;
 
 pub use flags::Flags;
@@ -22,7 +22,7 @@ pub use flags::Flags;
 /// One value, and where it was found.
 #[derive(Clone, PartialEq, Eq)]
 struct Value {
-    /// `journal` or `backend`.
+    /// As in `journal.toml`.
     section: &'static str,
     key: String,
     value: String,
@@ -58,6 +58,11 @@ pub struct Sources {
 
 /// Reads the whole configuration. The journal's place must be known.
 pub fn load(sources: &Sources) -> Result<Config> {
+    build(&read_all(sources)?)
+}
+
+/// The values of all sources, the weakest first.
+fn read_all(sources: &Sources) -> Result<Values> {
     let mut values = Values::default();
     let variables = variables::read(&mut values)?;
     let mut all = Values::default();
@@ -69,7 +74,26 @@ pub fn load(sources: &Sources) -> Result<Config> {
     if let Some(uri) = &sources.uri {
         all.add("journal", "folder", uri.clone(), "the command line");
     }
-    build(&all)
+    Ok(all)
+}
+
+/// The configuration of another place, which `copy` and `repair` write to: the same,
+/// with the options of `[to_backend]`; those of `[backend]`, where there are none and
+/// the scheme is the same.
+pub fn load_other(sources: &Sources, config: &Config, uri: &str) -> Result<Config> {
+    let values = read_all(sources)?;
+    let mut other = config.clone();
+    other.folder =
+        StoreUri::parse(uri).map_err(|e| Failure::Usage(format!("the other place: {e}")))?;
+    let own = values.0.iter().filter(|v| v.section == "to_backend");
+    let own: Vec<_> = own.collect();
+    if !own.is_empty() || other.folder.scheme() != config.folder.scheme() {
+        other.options = Options::new();
+    }
+    for value in own {
+        other.options.set(value.key.as_str(), value.value.as_str());
+    }
+    Ok(other)
 }
 
 /// From values to a configuration.
@@ -91,13 +115,19 @@ fn build(values: &Values) -> Result<Config> {
     let mut config = Config::new(uri);
     config.registry = registry();
     for value in &values.0 {
-        if value.section == "backend" {
-            config.options.set(value.key.as_str(), value.value.as_str());
-        } else if let Some(key) = keys::KEYS.iter().find(|k| k.name == value.key) {
-            (key.set)(&mut config, value.value.trim()).map_err(|why| {
+        let (k, v) = (value.key.as_str(), value.value.as_str());
+        match value.section {
+            "backend" => config.options.set(k, v),
+            "backup_backend" => config.backup.options.get_or_insert_default().set(k, v),
+            "archive_backend" => config.archive.options.get_or_insert_default().set(k, v),
+            _ => {}
+        }
+        let is = |key: &&keys::Key| key.section == value.section && key.name == k;
+        if let Some(key) = keys::KEYS.iter().find(is) {
+            (key.set)(&mut config, v.trim()).map_err(|why| {
                 Failure::Usage(format!(
-                    "journal.{} from {}: {why}; it takes {}",
-                    key.name, value.origin, key.takes
+                    "{}.{k} from {}: {why}; it takes {}",
+                    key.section, value.origin, key.takes
                 ))
             })?;
         }

@@ -1,14 +1,13 @@
 //! `JOURNAL_…` variables: `JOURNAL_REQUIRE` for `journal.require`,
 //! `JOURNAL_BACKEND_METHOD` for `backend.method`.
 
-use super::keys::KEYS;
+use super::keys::{BACKENDS, KEYS};
 use super::{Values, unknown};
 use crate::failure::{Failure, Result};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 const PREFIX: &str = "JOURNAL_";
-const BACKEND: &str = "JOURNAL_BACKEND_";
 /// Names the configuration's file.
 const CONFIG: &str = "JOURNAL_CONFIG";
 /// systemd sets it for every service; it is none of ours.
@@ -46,12 +45,18 @@ fn read_from(
             .into_string()
             .map_err(|_| Failure::Usage(format!("the variable {name} is not UTF-8")))?;
         let origin = format!("the variable {name}");
-        if let Some(option) = name.strip_prefix(BACKEND) {
-            values.add("backend", &option.to_ascii_lowercase(), value, &origin);
+        let option = |section| {
+            Some((
+                section,
+                name.strip_prefix(&format!("{}_", variable(section)))?,
+            ))
+        };
+        if let Some((section, option)) = BACKENDS.into_iter().find_map(option) {
+            values.add(section, &option.to_ascii_lowercase(), value, &origin);
             continue;
         }
-        match KEYS.iter().find(|k| variable(k.name) == name) {
-            Some(key) => values.add("journal", key.name, value, &origin),
+        match KEYS.iter().find(|k| variable(&k.full()) == name) {
+            Some(key) => values.add(key.section, key.name, value, &origin),
             None => return Err(unknown_variable(name)),
         }
     }
@@ -63,7 +68,7 @@ fn variable(key: &str) -> String {
 }
 
 fn unknown_variable(name: &str) -> Failure {
-    let known: Vec<_> = KEYS.iter().map(|k| variable(k.name)).collect();
+    let known: Vec<_> = KEYS.iter().map(|k| variable(&k.full())).collect();
     let known = known.iter().map(String::as_str).chain([CONFIG]);
     let text = unknown("variable", name, known);
     Failure::Usage(format!("{text} (unset it if it is another program's)"))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod addresses;
+mod backups;
 mod bad_input;
 mod configuration;
 mod doctor_demo;
