@@ -6,6 +6,7 @@
 //! | module | is about |
 //! | --- | --- |
 //! | [`append`] | appends on a disk beside the bare write loop; on a store that costs nothing |
+//! | [`backups`] | backup and restore beside pigz; their memory; appends meanwhile |
 //! | [`replay`] | replay from the page cache beside a bare read; its memory |
 //! | [`crew`] | appenders that work a block when told to |
 //! | [`null`] | the store that costs nothing |
@@ -15,6 +16,7 @@
 #![warn(missing_docs)]
 
 pub mod append;
+pub mod backups;
 pub mod beds;
 pub mod crew;
 pub mod null;

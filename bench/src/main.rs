@@ -3,13 +3,14 @@
 use flushproof_backend_local::Method;
 use flushproof_bench::replay::{self, Filled};
 use flushproof_bench::row::Row;
-use flushproof_bench::{Result, append, beds, crew::Plan, runtime, stores};
+use flushproof_bench::{Result, append, backups, beds, crew::Plan, runtime, stores};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use tokio::runtime::Runtime;
 
 const HELP: &str = "\
 usage: flushproof-bench [--quick] [--json FILE] [--dir DIR] [--method METHOD] [--only TEXT]
+       flushproof-bench --backups [--quick] [--json FILE] [--dir DIR]
        flushproof-bench --stores LIST [--quick | --blocks N] [--json FILE]
 
   --quick      at most 3 minutes: 200 alternated blocks of each, else 600
@@ -19,6 +20,8 @@ usage: flushproof-bench [--quick] [--json FILE] [--dir DIR] [--method METHOD] [-
                how both write: direct, dsync, fdatasync; default: each by its own probe
   --only TEXT  only benches whose name contains it, such as append-local-64-256,
                append-null, replay-1024, memory
+  --backups    instead of all that: backup and restore of 5 million entries (--quick: 1
+               million) beside `cat` into pigz, their memory, appends meanwhile
   --stores LIST
                instead of all that: appends on real servers beside the bare call of each,
                in 60 blocks (--quick: 5); all, or some of hdfs,nfs,s3,azure. Their
@@ -34,9 +37,12 @@ struct Args {
     only: String,
     /// The storages on servers, instead of the rest.
     stores: Vec<String>,
+    backups: bool,
     blocks: Option<usize>,
     /// For a process of its own, whose memory is measured: replay this place.
     replay: Option<(PathBuf, usize)>,
+    /// The same for a backup or a restore.
+    alone: Option<[String; 3]>,
 }
 
 fn args() -> std::result::Result<Args, String> {
@@ -47,8 +53,10 @@ fn args() -> std::result::Result<Args, String> {
         method: None,
         only: String::new(),
         stores: Vec::new(),
+        backups: false,
         blocks: None,
         replay: None,
+        alone: None,
     };
     let mut given = std::env::args().skip(1);
     while let Some(arg) = given.next() {
@@ -63,6 +71,8 @@ fn args() -> std::result::Result<Args, String> {
                 args.method = Some(known.ok_or(format!("unknown method {text}"))?);
             }
             "--only" => args.only = value()?,
+            "--backups" => args.backups = true,
+            "--alone" => args.alone = Some([value()?, value()?, value()?]),
             "--stores" => args.stores = chosen(&value()?),
             "--blocks" => {
                 let blocks = value()?.parse();
@@ -92,9 +102,12 @@ fn chosen(list: &str) -> Vec<String> {
 fn main() -> ExitCode {
     let done = args()
         .map_err(Into::into)
-        .and_then(|args| match &args.replay {
-            Some((place, entries)) => replay_alone(place, *entries),
-            None => run(&args),
+        .and_then(|args| match (&args.replay, &args.alone) {
+            (Some((place, entries)), _) => replay_alone(place, *entries),
+            (_, Some([what, place, other])) => {
+                backups::work_alone(what, Path::new(place), Path::new(other))
+            }
+            _ => run(&args),
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -133,7 +146,9 @@ fn run(args: &Args) -> Result<()> {
         rows: Vec::new(),
     };
     println!("{}", Row::head());
-    if args.stores.is_empty() {
+    if args.backups {
+        backup_rows(&mut table, &runtime)?;
+    } else if args.stores.is_empty() {
         appends(&mut table, &runtime)?;
         replays(&mut table, &runtime)?;
     }
@@ -150,6 +165,28 @@ fn run(args: &Args) -> Result<()> {
         std::fs::write(file, serde_json::to_vec_pretty(&rows)?)?;
     }
     Ok(())
+}
+
+fn backup_rows(table: &mut Table<'_>, runtime: &Runtime) -> Result<()> {
+    let args = table.args;
+    let dir = std::path::absolute(&args.dir)?;
+    let (entries, rounds) = if args.quick {
+        (1_000_000, 3)
+    } else {
+        (5_000_000, 5)
+    };
+    table.add("backup-files", || {
+        let place = dir.join("backed-up");
+        let filled = backups::fill(runtime, &place, entries)?;
+        let rows = backups::files(&filled, &dir, rounds)?;
+        flushproof_bench::remove(&place)?;
+        Ok(rows)
+    })?;
+    let blocks = args.blocks.unwrap_or(if args.quick { 20 } else { 60 });
+    table.add("backup-appends", || {
+        let place = dir.join("appends/journal");
+        backups::appends(runtime, &place, entries / 2, blocks).map(|row| vec![row])
+    })
 }
 
 fn blocks(args: &Args) -> usize {

@@ -44,7 +44,7 @@ impl Row {
             ours: Vec::new(),
             floor: Vec::new(),
             unit,
-            less: matches!(unit, "us" | "KiB"),
+            less: matches!(unit, "us" | "KiB" | "s"),
             group: 0.0,
             methods: String::new(),
         }
