@@ -25,6 +25,11 @@ pub(crate) const ATTEMPTS: u32 = 8;
 impl View {
     /// Looks at the journal as it is now; call it within [`settled`].
     pub(crate) async fn load(context: &Context) -> Result<View> {
+        View::load_from(context, Source::Any).await
+    }
+
+    /// The same; the last segment is read from `source`.
+    pub(crate) async fn load_from(context: &Context, source: Source) -> Result<View> {
         let io = context.io();
         let starts = Starts::list(&io, context.journal).await?;
         let head = starts.head().await?;
@@ -34,7 +39,7 @@ impl View {
             Some(head) => {
                 let logs = list_logs(&io).await?;
                 let trimmed = checkpoints.first().map_or(SeqNo::ZERO, |c| c.id.next_seq);
-                visible_tail(context, &starts, head, &logs, Source::Any, trimmed).await?
+                visible_tail(context, &starts, head, &logs, source, trimmed).await?
             }
         };
         Ok(View {

@@ -293,6 +293,10 @@ async fn old_backups_of_this_journal_go_and_others_stay() {
     let there = |taken: &BackedUp| Path::new(&taken.uri).exists();
     assert!(!there(&first) && there(&second) && there(&third) && there(&stranger));
     assert!(damaged.exists());
+    // One of an earlier point replaces nothing.
+    config.backup.keep = Some(1);
+    let early = backup(&config, Some(At::Seq(seq(500)))).await;
+    assert!(early.removed.is_empty() && there(&third) && there(&second));
 }
 
 #[tokio::test(flavor = "multi_thread")]

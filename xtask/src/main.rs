@@ -40,6 +40,7 @@ usage: cargo xtask COMMAND
   fuzz [SECONDS]      the fuzz drivers, on stable Rust
   bench [--quick] [--json FILE] [--dir DIR]
                       the journal beside its floors; --quick takes up to 3 minutes
+  bench --backups     backup and restore beside pigz, their memory, appends meanwhile
   bench --stores all|LIST [--quick] [--json FILE]
                       on real servers (hdfs,nfs,s3,azure), beside the bare call of each
   peers [ARGS]        the journal beside other logs (bench/peers; see its README)

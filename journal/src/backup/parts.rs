@@ -10,7 +10,7 @@ use crate::format::{FrameKind, Scanned, TailVerdict};
 use crate::objects::Starts;
 use crate::replay::{Entry, Item, Replay};
 use crate::view::{View, settled};
-use flushproof_api::{Epoch, Error, ErrorKind, Result, SeqNo};
+use flushproof_api::{Epoch, Error, ErrorKind, Result, SeqNo, Source};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -180,14 +180,15 @@ fn missing(context: &Context, first: SeqNo, oldest: SeqNo, archive: bool) -> Err
 /// The chain, and up to where it is durable. Whole entries at the end that no mark
 /// covers belong to it if nobody is writing: the next primary will keep them.
 async fn durable_chain(context: &Context, durable: Option<SeqNo>) -> Result<Chain> {
-    let mut chain = settled(|| load(context)).await?;
+    let mut chain = settled(|| load(context, Source::Any)).await?;
     if let Some(durable) = durable {
         chain.durable = chain.durable.max(durable.min(chain.end));
         return Ok(chain);
     }
     if chain.durable < chain.end {
         tokio::time::sleep(SECOND_LOOK).await;
-        let again = settled(|| load(context)).await?;
+        // What a cache shows may never have come to the medium.
+        let again = settled(|| load(context, Source::Medium)).await?;
         let at_rest =
             again.end == chain.end && again.durable == chain.durable && again.epoch == chain.epoch;
         chain = again;
@@ -198,8 +199,8 @@ async fn durable_chain(context: &Context, durable: Option<SeqNo>) -> Result<Chai
     Ok(chain)
 }
 
-async fn load(context: &Context) -> Result<Chain> {
-    let view = View::load(context).await?;
+async fn load(context: &Context, source: Source) -> Result<Chain> {
+    let view = View::load_from(context, source).await?;
     let newest = view.newest();
     let epoch = view.head.map_or(Epoch::NONE, |h| h.epoch);
     let Some(tail) = view.tail else {
@@ -384,6 +385,6 @@ pub(crate) async fn is_empty(context: &Context) -> Result<bool> {
     if starts.head().await?.is_none() {
         return Ok(true);
     }
-    let chain = settled(|| load(context)).await?;
+    let chain = settled(|| load(context, Source::Any)).await?;
     Ok(chain.end == SeqNo::ZERO && chain.checkpoints.is_empty())
 }

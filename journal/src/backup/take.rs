@@ -138,7 +138,8 @@ impl Job<'_> {
             taken.len = checked.len;
         }
         let removed = match config.keep {
-            Some(keep) => {
+            // One of an earlier point does not replace those of later ones.
+            Some(keep) if self.options.at.is_none() => {
                 let good = (config.verify || taken.in_doubt).then_some(&name);
                 let journal = self.context.journal;
                 retention::apply(self.directory, &config.prefix, journal, keep, good)
@@ -147,7 +148,7 @@ impl Job<'_> {
                         e.context(format!("{} is complete; removing older ones", taken.uri))
                     })?
             }
-            None => Vec::new(),
+            _ => Vec::new(),
         };
         Ok(BackedUp {
             uri: taken.uri,
