@@ -282,10 +282,12 @@ impl Journal {
             let moved = core.moved.notified();
             tokio::pin!(moved);
             moved.as_mut().enable();
+            // In this order: the keeper says how closing went before it ends the journal.
+            let failure = core.state().failure.clone();
             if let Some(closed) = core.closed.get() {
                 return closed.clone();
             }
-            if let Some(failure) = core.state().failure.clone() {
+            if let Some(failure) = failure {
                 return Err(failure.context("closing the journal"));
             }
             moved.await;
@@ -348,10 +350,12 @@ async fn durable_through(core: Arc<Core>, seq: SeqNo) -> Result<()> {
         let moved = core.moved.notified();
         tokio::pin!(moved);
         moved.as_mut().enable();
+        // In this order: a journal that is closed became durable before.
+        let failure = core.state().failure.clone();
         if core.durable() >= seq {
             return Ok(());
         }
-        if let Some(failure) = core.state().failure.clone() {
+        if let Some(failure) = failure {
             return Err(failure);
         }
         if core.blocking {

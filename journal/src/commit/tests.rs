@@ -352,6 +352,29 @@ async fn a_permit_that_outlives_the_journal_appends_durably_or_not_at_all() {
     assert_eq!(error.outcome(), Outcome::NotWritten);
 }
 
+/// Whoever closes may look at any moment of the keeper's ending.
+#[test]
+fn whoever_closes_learns_how_closing_went() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let closed = |journal: &Journal| loop {
+        if let Some(answer) = journal.clone().close().now_or_never() {
+            return answer;
+        }
+    };
+    for round in 0..500 {
+        let journal = runtime.block_on(serve(Arc::default(), |_| {}));
+        drop(journal.blocking_reserve(5).unwrap().append(b"entry"));
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| closed(&journal).unwrap_or_else(|e| panic!("round {round}: {e}")));
+            }
+        });
+    }
+}
+
 #[tokio::test]
 async fn no_length_overflows() {
     let journal = serve(Arc::default(), |_| {}).await;
