@@ -300,11 +300,43 @@ async fn a_start_that_is_newer_than_the_program_says_so() {
     assert_eq!(error.kind(), ErrorKind::NewerFormat, "{error}");
 }
 
+/// The first log of epoch 2 up to its frame of this number.
+fn first_frames(count: usize) -> usize {
+    let mut log = Segment::begin(key(Epoch(2), 0), None, SeqNo(4));
+    let mut ends = vec![log.end()];
+    log.entries(4..5, 4);
+    ends.push(log.end());
+    log.entries(5..6, 5);
+    ends.push(log.end());
+    ends[count - 1] as usize
+}
+
 #[tokio::test]
 async fn the_loss_of_the_highest_start_cannot_be_told() {
-    // The journal of epoch 1 is whole; entry 5 was epoch 2's.
-    let (summary, entries) = golden().without(&[START_2]).recover().await.unwrap();
-    assert_eq!((entries, summary.end), (vec![3, 4], SeqNo(5)));
+    // The journal of epoch 1 is whole; entry 4 was carried over, or is the only one of epoch 2.
+    for frames in [1, 2] {
+        let short = golden().cut(SEGMENTS[2], first_frames(frames));
+        let (summary, entries) = short.without(&[START_2]).recover().await.unwrap();
+        assert_eq!((entries, summary.end), (vec![3, 4], SeqNo(5)));
+    }
+}
+
+#[tokio::test]
+async fn the_loss_of_a_start_whose_log_attests_more_than_its_header_is_corrupt() {
+    let log = SEGMENTS[2].trim_end_matches(".log");
+    // Entry 5 stands behind one that is attested; then there is a seal.
+    let longer = golden().cut(SEGMENTS[2], first_frames(3));
+    for served in [longer, golden()] {
+        let lost = served.without(&[START_2]);
+        let at = format!("offset {}", first_frames(2));
+        says(&lost.corrupt().await, &[START_2, "was served", log, &at]);
+        assert_eq!(lost.verify().await.verdict(), Verdict::Corrupt);
+    }
+    // A mark alone: nothing was carried over, and the only group is attested by it.
+    let mut marked = Segment::begin(key(Epoch(2), 0), None, SeqNo(4));
+    marked.put(FrameKind::Mark, &[], 0, SeqNo(4));
+    let lost = golden().without(&[START_2]).with(SEGMENTS[2], marked.bytes);
+    says(&lost.corrupt().await, &[START_2, "was served", log]);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::format::backup::{BackupReader, PieceEntries, PieceKind};
 use crate::format::{FrameKind, Scanned, TailVerdict};
 use crate::objects::Starts;
 use crate::replay::{Entry, Item, Replay};
+use crate::traces::lost_starts;
 use crate::view::{View, settled};
 use flushproof_api::{Epoch, Error, ErrorKind, Result, SeqNo, Source};
 use std::collections::VecDeque;
@@ -382,6 +383,7 @@ impl Rows {
 pub(crate) async fn is_empty(context: &Context) -> Result<bool> {
     let io = context.io();
     let starts = Starts::list(&io, context.journal).await?;
+    settled(|| lost_starts(context)).await?;
     if starts.head().await?.is_none() {
         return Ok(true);
     }

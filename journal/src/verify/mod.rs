@@ -16,7 +16,6 @@ use crate::commit::serving::Context;
 use crate::format::object::StartObject;
 use crate::format::{SegmentId, SegmentKey, names};
 use crate::objects::{Starts, list_logs};
-use crate::traces::check_starts;
 use crate::{JournalReader, SeqNo};
 use bytes::Bytes;
 use flushproof_api::{Epoch, Listed, Result, Source, StorePath};
@@ -253,15 +252,6 @@ impl<'a, P: FnMut(u64, u64)> Verifier<'a, P> {
         let path = names::log_path(segment.segment())?;
         Ok(Finding::new(kind, Verdict::Corrupt, path, text).at(offset))
     }
-}
-
-/// Starts that are missing, though their epochs were served.
-async fn lost_starts(context: &Context) -> Result<()> {
-    let starts = Starts::list(&context.io(), context.journal).await?;
-    let head = starts.head().await?;
-    let highest = head.map_or(Epoch::NONE, |h| h.epoch);
-    // Without a claim of one's own, an epoch may begin to serve meanwhile: `settled`.
-    check_starts(context, highest, Epoch(u64::MAX)).await
 }
 
 /// The number of an entry range's end, never before its beginning.

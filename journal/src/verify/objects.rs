@@ -268,7 +268,7 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
 
     /// Starts that are missing, though their epochs were served.
     pub(super) async fn lost_starts(&mut self) -> Result<()> {
-        let lost = crate::view::settled(|| super::lost_starts(self.context)).await;
+        let lost = crate::view::settled(|| crate::traces::lost_starts(self.context)).await;
         let Err(text) = unless_corrupt(lost)? else {
             return Ok(());
         };
