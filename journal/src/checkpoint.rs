@@ -94,6 +94,7 @@ pub(crate) async fn newest_whole(
     counting: &[Found],
 ) -> Result<(Option<Found>, Vec<String>)> {
     let mut damaged = Vec::new();
+    let mut unread = None;
     for found in counting {
         match verify(context, found).await {
             Ok(_) => return Ok((Some(*found), damaged)),
@@ -101,10 +102,16 @@ pub(crate) async fn newest_whole(
                 tracing::error!(error = %e, "a checkpoint is damaged; using the one before it");
                 damaged.push(e.to_string());
             }
+            // So is one of which the medium gives not all back, if there is another.
+            Err(e) if e.kind() == ErrorKind::Io => {
+                tracing::error!(error = %e, "a checkpoint can't be read; using the one before it");
+                damaged.push(e.to_string());
+                unread.get_or_insert(e);
+            }
             Err(e) => return Err(e),
         }
     }
-    Ok((None, damaged))
+    unread.map_or(Ok((None, damaged)), Err)
 }
 
 /// The entries of a checkpoint, which recreate the state of all entries below

@@ -34,6 +34,7 @@ impl Drop for Handle {
 
 /// What a journal has done since it serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Acknowledged entries.
     pub entries: u64,
@@ -49,6 +50,10 @@ pub struct Counts {
     pub rolls: u64,
     /// Take-overs from oneself.
     pub reopens: u64,
+    /// Backups taken, as scheduled or when they were asked for.
+    pub backups: u64,
+    /// Backups that failed: watch it, for the journal serves on.
+    pub failed_backups: u64,
 }
 
 impl Journal {
@@ -192,6 +197,8 @@ impl Journal {
             marks: c.marks.load(Relaxed),
             rolls: c.rolls.load(Relaxed),
             reopens: c.reopens.load(Relaxed),
+            backups: c.backups.load(Relaxed),
+            failed_backups: c.failed_backups.load(Relaxed),
         }
     }
 

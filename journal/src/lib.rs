@@ -59,6 +59,7 @@ mod stored;
 mod takeover;
 mod traces;
 mod trim;
+mod unreadable;
 mod verify;
 mod view;
 

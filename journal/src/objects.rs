@@ -4,6 +4,7 @@
 use crate::format::names::{self, EPOCH_FOLDER, START_FOLDER};
 use crate::format::object::{EpochObject, FormatObject, MAX_OBJECT, StartObject};
 use crate::format::{JournalId, SegmentId};
+use crate::unreadable::{Around, Unreadable};
 use async_trait::async_trait;
 use bytes::Bytes;
 use flushproof_api::{
@@ -20,11 +21,22 @@ use std::time::Duration;
 pub(crate) struct Bounded {
     store: Arc<dyn JournalStore>,
     limit: Duration,
+    /// Reads go on behind what can't be read, and note it here.
+    around: Option<Arc<Unreadable>>,
 }
 
 impl Bounded {
     pub(crate) fn new(store: Arc<dyn JournalStore>, limit: Duration) -> Bounded {
-        Bounded { store, limit }
+        Bounded {
+            store,
+            limit,
+            around: None,
+        }
+    }
+
+    /// The same, but what can't be read is noted and passed over, if that is given.
+    pub(crate) fn around(self, around: Option<Arc<Unreadable>>) -> Bounded {
+        Bounded { around, ..self }
     }
 
     async fn bound<T>(
@@ -51,7 +63,12 @@ impl Bounded {
             }
             reader.read(0..len).await
         };
-        found(self.bound("reading", path, read).await)
+        match (self.bound("reading", path, read).await, &self.around) {
+            (Err(e), Some(around)) if e.kind() == ErrorKind::Io => {
+                Ok(Some(around.object(path, &e)))
+            }
+            (read, _) => found(read),
+        }
     }
 
     /// Publishes an object.
@@ -129,11 +146,18 @@ impl Bounded {
                 .await,
         )?;
         Ok(opened.map(|inner| {
-            Arc::new(BoundedReader {
+            let inner = BoundedReader {
                 inner,
                 path: path.clone(),
                 limit: self.limit,
-            }) as Arc<dyn Reader>
+            };
+            match &self.around {
+                None => Arc::new(inner) as Arc<dyn Reader>,
+                Some(unreadable) => Arc::new(Around {
+                    inner,
+                    unreadable: unreadable.clone(),
+                }),
+            }
         }))
     }
 }
@@ -157,9 +181,9 @@ fn found<T>(result: Result<T>) -> Result<Option<T>> {
 }
 
 #[derive(Debug)]
-struct BoundedReader {
+pub(crate) struct BoundedReader {
     inner: Box<dyn Reader>,
-    path: StorePath,
+    pub path: StorePath,
     limit: Duration,
 }
 

@@ -35,6 +35,7 @@ impl Config {
                 store,
                 config: Arc::new(self.clone()),
                 journal,
+                around: None,
             },
             format,
         })

@@ -105,6 +105,7 @@ impl Config {
             store,
             config: Arc::new(self.clone()),
             journal,
+            around: None,
         };
         Ok((context, self.folder.clone()))
     }

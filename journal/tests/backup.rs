@@ -299,34 +299,52 @@ async fn old_backups_of_this_journal_go_and_others_stay() {
     assert!(early.removed.is_empty() && there(&third) && there(&second));
 }
 
+/// What its epoch wrote says that it served, though nothing else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_lost_its_start_is_not_empty() {
+    let folder = memory_folder();
+    let config = filled(&folder.path().join("one")).await;
+    let from = uri(&backup(&config, None).await.uri);
+    let target = formatted(&config, &folder.path().join("two")).await;
+    let journal = primary(&target).await;
+    append_to(&journal, 20).await;
+    journal.close().await.unwrap();
+    let start = folder.path().join("two/start/00000000000000000001");
+    let bytes = std::fs::read(&start).unwrap();
+    std::fs::remove_file(&start).unwrap();
+    for dry_run in [true, false] {
+        let mut options = RestoreOptions::default();
+        options.dry_run = dry_run;
+        let error = target.restore(&from, &options, quiet).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("was served"), "{error}");
+    }
+    std::fs::write(&start, bytes).unwrap();
+    assert_eq!(held(&target).await, expected(None, 20));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_takes_one_at_the_configured_time() {
     let folder = memory_folder();
     let mut config = in_memory(&folder.path().join("journal"));
     config.format(false).await.unwrap();
-    // The next full minute, UTC.
+    // A full minute, UTC, that is not over before the journal serves.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let minute = (now.unwrap().as_secs() / 60 + 1) % (24 * 60);
+    let minute = ((now.unwrap().as_secs() + 15) / 60 + 1) % (24 * 60);
     let schedule = format!("{:02}:{:02}", minute / 60, minute % 60);
     config.backup.schedule = Some(schedule.parse().unwrap());
     let journal = primary(&config).await;
     append_to(&journal, 40).await;
     let began = std::time::Instant::now();
-    let there = || std::fs::read_dir(folder.path().join("journal_backups")).into_iter();
-    let file = loop {
-        let files = there().flatten().map(|f| f.unwrap().path());
-        if let Some(file) = files
-            .into_iter()
-            .find(|f| f.extension().is_some_and(|e| e == "gz"))
-        {
-            break file;
-        }
-        assert!(
-            began.elapsed() < std::time::Duration::from_secs(70),
-            "none was taken"
-        );
+    while journal.counts().backups == 0 {
+        let limit = std::time::Duration::from_secs(120);
+        assert!(began.elapsed() < limit, "{:?}", journal.counts());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    };
+    }
+    let files = std::fs::read_dir(folder.path().join("journal_backups")).unwrap();
+    let mut files = files.map(|f| f.unwrap().path());
+    let file = files.find(|f| f.extension().is_some_and(|e| e == "gz"));
+    let file = file.unwrap();
     journal.close().await.unwrap();
     let target = formatted(&config, &folder.path().join("other")).await;
     let from = uri(file.to_str().unwrap());
@@ -334,6 +352,24 @@ async fn a_primary_takes_one_at_the_configured_time() {
         .restore(&from, &RestoreOptions::default(), quiet)
         .await;
     assert_eq!(restored.unwrap().entries, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_fails_is_counted_and_the_journal_serves_on() {
+    let folder = memory_folder();
+    let mut config = in_memory(&folder.path().join("journal"));
+    config.format(false).await.unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    config.backup.directory = Some(file.to_str().unwrap().to_owned());
+    let journal = primary(&config).await;
+    append_to(&journal, 40).await;
+    let error = journal.backup(&BackupOptions::default(), quiet).await;
+    assert!(error.is_err());
+    append_to(&journal, 50).await;
+    let counts = journal.counts();
+    assert_eq!((counts.backups, counts.failed_backups), (0, 1));
+    journal.close().await.unwrap();
 }
 
 /// Appends, checkpoints and trims until told to stop.

@@ -12,10 +12,10 @@ use flushproof_backend_nfs::NfsFactory;
 use flushproof_backend_object::ObjectFactory;
 use flushproof_store_tests::turns::beside_others;
 use flushproof_store_tests::{Root, ServerPlace, Store, runtime};
-use flushproof_testbed::Server;
 use flushproof_testbed::hdfs::Hdfs;
 use flushproof_testbed::nfs::NFS;
 use flushproof_testbed::s3::S3;
+use flushproof_testbed::{Bed, Server};
 use std::time::Duration;
 
 fn server(server: &'static dyn Server, slow: bool) -> Store {
@@ -170,6 +170,28 @@ async fn pair(journal: &Config, to: &Store, case: &str) {
     holds(&target, END, case).await;
 }
 
+/// The permissions of a file, as the store's own side shows them; object stores have none.
+fn mode_of(store: &Store, file: &StoreUri) -> Option<String> {
+    let on_disk = |path: &std::path::Path| {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = path.metadata().unwrap().permissions().mode();
+        Some(format!("{:o}", mode & 0o7777))
+    };
+    match store.name {
+        "local" => on_disk(file.path().as_ref()),
+        "nfs" => {
+            let root = Bed::shared(&NFS).place().folder.clone();
+            on_disk(&root.join(file.path().trim_start_matches('/')))
+        }
+        "hdfs" => {
+            let args = ["-stat", "%a", file.path()];
+            Some(Hdfs.shell(Bed::shared(&Hdfs).place(), &args).unwrap())
+        }
+        "s3" => None,
+        other => panic!("{other}"),
+    }
+}
+
 /// The default directory, on each store; and the archive.
 #[test]
 fn each_store_keeps_backups_beside_the_journal_and_an_archive() {
@@ -204,6 +226,9 @@ fn each_store_keeps_backups_beside_the_journal_and_an_archive() {
                 taken.uri.contains("/journal_backups/journal-backup-20"),
                 "{taken:?}"
             );
+            for mode in mode_of(&store, &uri(&taken.uri)) {
+                assert_eq!(mode.trim(), "600", "{}", taken.uri);
+            }
             journal.close().await.unwrap();
             // Through the archive: from the beginning.
             let mut options = BackupOptions::default();

@@ -9,6 +9,7 @@ use crate::commit::core::Core;
 use crate::format::backup::Threads;
 use flushproof_api::{Error, ErrorKind, Result};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::{oneshot, watch};
 
 /// What is packed in a second, in bytes, unless told otherwise: with a small share of one
@@ -96,5 +97,11 @@ pub(super) async fn of_primary(
         threads: config.threads.map_or(Threads::new(1), Threads::new),
         rate: Some(config.rate.unwrap_or(RATE)),
     };
-    take(&core.context, Some(core), options, pace, progress).await
+    let taken = take(&core.context, Some(core), options, pace, progress).await;
+    let count = match taken {
+        Ok(_) => &core.counters.backups,
+        Err(_) => &core.counters.failed_backups,
+    };
+    count.fetch_add(1, Relaxed);
+    taken
 }

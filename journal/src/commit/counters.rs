@@ -12,4 +12,6 @@ pub(crate) struct Counters {
     pub marks: AtomicU64,
     pub rolls: AtomicU64,
     pub reopens: AtomicU64,
+    pub backups: AtomicU64,
+    pub failed_backups: AtomicU64,
 }

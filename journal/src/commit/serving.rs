@@ -3,6 +3,7 @@
 use crate::Config;
 use crate::format::{MIN_GRAIN, Nonce, Prev, SegmentKey};
 use crate::objects::Bounded;
+use crate::unreadable::Unreadable;
 use flushproof_api::{Epoch, FlushCall, JournalStore, LogWriter, SeqNo, Survives};
 use std::sync::Arc;
 
@@ -15,12 +16,14 @@ pub(crate) struct Context {
     pub config: Arc<Config>,
     /// The journal's identity.
     pub journal: crate::format::JournalId,
+    /// Who looks for damage passes over what can't be read, and notes it here.
+    pub around: Option<Arc<Unreadable>>,
 }
 
 impl Context {
     /// The store, every call bounded in time.
     pub(crate) fn io(&self) -> Bounded {
-        Bounded::new(self.store.clone(), self.config.store_timeout)
+        Bounded::new(self.store.clone(), self.config.store_timeout).around(self.around.clone())
     }
 
     /// Whether the store writes on the calling thread.

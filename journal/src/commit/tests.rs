@@ -65,6 +65,7 @@ async fn serve(script: Arc<Script>, change: impl FnOnce(&mut Config)) -> Journal
         store: Arc::new(MemoryStore::new()),
         config: Arc::new(config),
         journal: JournalId([7; 16]),
+        around: None,
     };
     Journal::serve(Serving {
         context,

@@ -44,6 +44,7 @@ impl Config {
                     store,
                     config,
                     journal,
+                    around: None,
                 };
                 match parts::is_empty(&context).await? || (how.format && how.force) {
                     true => Ok(()),

@@ -23,6 +23,7 @@ use crate::checkpoint::{self, CheckpointEntries, Found};
 use crate::commit::serving::Context;
 use crate::format::{CHECKPOINT_INDEX, JournalId, SegmentKey};
 use crate::objects::Bounded;
+use crate::unreadable::Unreadable;
 use decide::{EpochFacts, decide, note_missing};
 use flushproof_api::{Epoch, Mode, Result, SeqNo};
 use found::{CheckpointName, read_objects};
@@ -76,18 +77,22 @@ impl Config {
     /// # Errors
     /// `NotFormatted` when nothing says which journal this is, `NewerFormat`, `TooLarge` when the
     /// journal lies in too many pieces, `NotFound` when a log goes away meanwhile, the
-    /// store's. Damage is not an error.
+    /// store's. Damage is not an error, and no more are bytes that the store can't read (`Io`): they
+    /// are notes, and what lies there is lost. A read that fails but for now looks the same, so look
+    /// at the notes before a loss is accepted.
     /// # Cancel safety
     /// Safe.
     pub async fn salvage(&self, progress: impl FnMut(u64, u64)) -> Result<Salvage> {
         let store = self.open_store(Mode::ReadOnly).await?;
-        let io = Bounded::new(store.clone(), self.store_timeout);
+        let unreadable = Arc::<Unreadable>::default();
+        let io = Bounded::new(store.clone(), self.store_timeout).around(Some(unreadable.clone()));
         let mut notes = Notes::default();
         let objects = read_objects(&io, &self.folder, &mut notes).await?;
         let context = Context {
             store,
             config: Arc::new(self.clone()),
             journal: objects.id,
+            around: Some(unreadable.clone()),
         };
         let mut epochs = survey::survey(&context, objects.epochs, &mut notes, progress).await?;
         let counting = counting(&context, &mut epochs, &objects.checkpoints);
@@ -98,6 +103,12 @@ impl Config {
         let decision = decide(&epochs, base, &mut notes)?;
         let pieces = decision.pieces;
         entries::compare(&context, &pieces, decision.doubles, &mut notes).await?;
+        for place in unreadable.places() {
+            notes.add(format!(
+                "{}, offset {}: {}",
+                place.path, place.offset, place.text
+            ));
+        }
         let end = pieces.end().unwrap_or(base);
         let next = decision.attested.max(end);
         let accepted = accepted(&epochs);
@@ -109,7 +120,11 @@ impl Config {
             end,
             notes: notes.into_lines(),
             next,
-            context,
+            // What was whole must be read now, or it is an error.
+            context: Context {
+                around: None,
+                ..context
+            },
             whole,
             pieces: pieces.into_vec().into(),
         })

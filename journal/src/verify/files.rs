@@ -48,7 +48,7 @@ async fn archive(
             true => archive.read(file).await.map(|_| ()),
             false => archive.check(file).await.map(|_| ()),
         };
-        if let Err(why) = unless_corrupt(read)? {
+        if let Err(why) = unless_bad(read)? {
             let path = archive.directory.at(&file.path(context.journal)?);
             let finding = Finding::new(FindingKind::Backup, Verdict::Corrupt, path, why);
             report.add(finding.of(file.first, file.end));
@@ -97,7 +97,7 @@ async fn backups(context: &Context, fast: bool, report: &mut Verification) -> Re
         other => other?,
     };
     for name in list(&directory, &config.backup.prefix).await? {
-        let header = unless_corrupt(header(&directory, &name, fast).await)?;
+        let header = unless_bad(header(&directory, &name, fast).await)?;
         let why = match header {
             Ok(None) => continue, // removed meanwhile
             Ok(Some(header)) if header.journal != context.journal => continue,
@@ -121,6 +121,14 @@ async fn backups(context: &Context, fast: bool, report: &mut Verification) -> Re
         ));
     }
     directory.io.close().await
+}
+
+/// One file that can't be read is bad, too; those behind it are looked at all the same.
+fn unless_bad<T>(result: Result<T>) -> Result<std::result::Result<T, String>> {
+    match result {
+        Err(e) if e.kind() == ErrorKind::Io => Ok(Err(format!("it can't be read: {e}"))),
+        other => unless_corrupt(other),
+    }
 }
 
 async fn header(

@@ -16,12 +16,14 @@ use crate::commit::serving::Context;
 use crate::format::object::StartObject;
 use crate::format::{SegmentId, SegmentKey, names};
 use crate::objects::{Starts, list_logs};
+use crate::unreadable::{Place, Unreadable};
 use crate::{JournalReader, SeqNo};
 use bytes::Bytes;
 use flushproof_api::{Epoch, Listed, Result, Source, StorePath};
 use objects::Start;
 use origin::{LOOK, Origin, Secrets};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Between two looks at a tail that seems torn: an idle primary has written its
@@ -39,11 +41,11 @@ impl JournalReader {
     /// called with the bytes read so far and those to read.
     ///
     /// # Errors
-    /// The store's. Damage is not an error but a finding.
+    /// The store's. Damage is not an error but a finding; so are bytes that the store can't read (`Io`).
     /// # Cancel safety
     /// Safe.
     pub async fn verify(&self, progress: impl FnMut(u64, u64)) -> Result<Verification> {
-        Verifier::new(&self.context, false, progress).run().await
+        verify(&self.context, false, progress).await
     }
 
     /// Looks at names and marks only: claims, starts, the headers of segments and how they
@@ -52,12 +54,26 @@ impl JournalReader {
     /// is missing, the segment before it is read, to say from where on.
     ///
     /// # Errors
-    /// The store's. Damage is not an error but a finding.
+    /// The store's. Damage is not an error but a finding; so are bytes that the store can't read (`Io`).
     /// # Cancel safety
     /// Safe.
     pub async fn verify_fast(&self) -> Result<Verification> {
-        Verifier::new(&self.context, true, |_, _| {}).run().await
+        verify(&self.context, true, |_, _| {}).await
     }
+}
+
+async fn verify(
+    context: &Context,
+    fast: bool,
+    progress: impl FnMut(u64, u64),
+) -> Result<Verification> {
+    let unreadable = Arc::<Unreadable>::default();
+    let context = Context {
+        around: Some(unreadable.clone()),
+        ..context.clone()
+    };
+    let verifier = Verifier::new(&context, fast, progress);
+    verifier.run(&unreadable).await
 }
 
 /// A segment of the chain, and what it holds.
@@ -116,7 +132,7 @@ impl<'a, P: FnMut(u64, u64)> Verifier<'a, P> {
         }
     }
 
-    async fn run(mut self) -> Result<Verification> {
+    async fn run(mut self, unreadable: &Unreadable) -> Result<Verification> {
         let io = self.context.io();
         let starts = Starts::list(&io, self.context.journal).await?;
         self.logs = list_logs(&io).await?;
@@ -144,8 +160,25 @@ impl<'a, P: FnMut(u64, u64)> Verifier<'a, P> {
         }
         let oldest = self.links.last().map_or(self.newest, |l| l.first);
         files::look(self.context, self.fast, oldest, &mut self.report).await?;
+        unreadable
+            .places()
+            .into_iter()
+            .for_each(|p| self.unreadable(p));
         self.report.finish();
         Ok(self.report)
+    }
+
+    /// A place that the store can't read. A log off the chain is needed by nobody.
+    fn unreadable(&mut self, place: Place) {
+        let needed = names::parse_log(&place.path).is_none_or(|id| {
+            self.seen.contains(&id) || self.head.is_some_and(|head| head.epoch == id.epoch)
+        });
+        let verdict = match needed {
+            true => Verdict::Corrupt,
+            false => Verdict::Clean,
+        };
+        let finding = Finding::new(FindingKind::Damaged, verdict, &place.path, &place.text);
+        self.report.add(finding.at(place.offset));
     }
 
     /// The chain, from its end to its beginning, over what is missing.

@@ -1,22 +1,52 @@
 //! A store around the memory store that counts the bytes that are read of its logs and
-//! objects.
+//! objects, has bad sectors, and a cache that shows more than the medium has.
+#![allow(dead_code)] // every test uses a part of it
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use flushproof_api::*;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// Bytes of a path that can't be read.
+type Bad = (String, Range<u64>);
 
 /// The store; its clones share everything.
 #[derive(Clone, Debug, Default)]
 pub struct Counting {
     inner: MemoryStore,
     read: Arc<AtomicU64>,
+    calls: Arc<AtomicU64>,
+    bad: Arc<Mutex<Vec<Bad>>>,
+    cached: Arc<Mutex<Vec<(String, u64)>>>,
 }
 
 impl Counting {
+    /// Around a store that is there.
+    pub fn around(inner: MemoryStore) -> Counting {
+        Counting {
+            inner,
+            ..Counting::default()
+        }
+    }
+
+    /// From now on each read of one of these bytes fails.
+    pub fn make_bad(&self, path: &str, bytes: Range<u64>) {
+        self.bad.lock().unwrap().push((path.to_owned(), bytes));
+    }
+
+    /// From now on the medium has only so many bytes of it; a cache shows all.
+    pub fn only_cached_from(&self, path: &str, len: u64) {
+        self.cached.lock().unwrap().push((path.to_owned(), len));
+    }
+
+    /// Calls of `read` since it was asked last.
+    pub fn take_calls(&self) -> u64 {
+        self.calls.swap(0, SeqCst)
+    }
+
     /// Bytes read since it was asked last.
     pub fn take(&self) -> u64 {
         self.read.swap(0, SeqCst)
@@ -34,18 +64,34 @@ impl Counting {
 #[derive(Debug)]
 struct CountingReader {
     inner: Box<dyn Reader>,
-    read: Arc<AtomicU64>,
+    path: String,
+    from: Source,
+    store: Counting,
 }
 
 #[async_trait]
 impl Reader for CountingReader {
     async fn len(&self) -> Result<u64> {
-        self.inner.len().await
+        let len = self.inner.len().await?;
+        let cached = self.store.cached.lock().unwrap();
+        let on_medium = cached.iter().find(|(path, _)| *path == self.path);
+        match (self.from, on_medium) {
+            (Source::Medium, Some((_, less))) => Ok(len.min(*less)),
+            _ => Ok(len),
+        }
     }
 
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        self.store.calls.fetch_add(1, SeqCst);
+        let hit = |(path, bad): &Bad| {
+            *path == self.path && bad.start < range.end && range.start < bad.end
+        };
+        if self.store.bad.lock().unwrap().iter().any(hit) {
+            let error = std::io::Error::other("Input/output error");
+            return Err(Error::io("reading", error));
+        }
         let bytes = self.inner.read(range).await?;
-        self.read.fetch_add(bytes.len() as u64, SeqCst);
+        self.store.read.fetch_add(bytes.len() as u64, SeqCst);
         Ok(bytes)
     }
 }
@@ -90,7 +136,9 @@ impl JournalStore for Counting {
     async fn open(&self, path: &StorePath, from: Source) -> Result<Box<dyn Reader>> {
         Ok(Box::new(CountingReader {
             inner: self.inner.open(path, from).await?,
-            read: self.read.clone(),
+            path: path.to_string(),
+            from,
+            store: self.clone(),
         }))
     }
 
