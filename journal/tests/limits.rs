@@ -293,7 +293,7 @@ fn fc_12_a_hung_flush_gives_every_other_waiter_an_error_in_time() {
             config.registry = store.registry();
             config.options = flushproof::Options::new();
             config.require = flushproof::Survives::NOTHING;
-            (config.flush_timeout, config.idle_mark) = (Duration::from_millis(100), idle_mark);
+            (config.flush_timeout, config.idle_mark) = (Duration::from_millis(300), idle_mark);
             config.format(false).await.unwrap();
             let journal = open(&config).await;
             let mut state = State::default();
@@ -314,7 +314,7 @@ fn fc_12_a_hung_flush_gives_every_other_waiter_an_error_in_time() {
             let error = error.await.expect("no answer in time").unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
             assert!(
-                began.elapsed() >= Duration::from_millis(100),
+                began.elapsed() >= Duration::from_millis(300),
                 "{:?}",
                 began.elapsed()
             );
