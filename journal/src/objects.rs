@@ -369,6 +369,15 @@ impl Starts {
         Ok(Some(start))
     }
 
+    /// Whether it was decided that the epoch never gets a start.
+    pub(crate) async fn is_void(&self, epoch: Epoch) -> Result<bool> {
+        if self.names.binary_search(&epoch).is_err() {
+            return Ok(false);
+        }
+        let found = self.io.get(&names::start_path(epoch)?).await?;
+        Ok(found.is_some_and(|bytes| bytes == StartObject::void(epoch)))
+    }
+
     /// The head: the highest start of this journal.
     pub(crate) async fn head(&self) -> Result<Option<StartObject>> {
         for epoch in self.names.iter().rev() {

@@ -169,21 +169,23 @@ async fn drop_leftovers(context: &Context, starts: &Starts, epoch: Epoch) -> Res
         if id.epoch >= epoch || starts.get(id.epoch).await?.is_some() {
             continue;
         }
-        match read_epoch(&io, context.journal, id.epoch).await {
-            Ok(Some(claim)) if claim.fill.is_some() => {
-                io.delete(&names::checkpoint_path(id)?).await?;
-                dropped += 1;
-            }
-            Ok(_) => {}
-            Err(e) if e.kind() == ErrorKind::Corrupt => {}
+        let filled = match read_epoch(&io, context.journal, id.epoch).await {
+            Ok(claim) => claim.is_some_and(|c| c.fill.is_some()),
+            Err(e) if e.kind() == ErrorKind::Corrupt => false,
             Err(e) => return Err(e),
+        };
+        // One that was written late has no claim any more.
+        if filled || starts.is_void(id.epoch).await? {
+            io.delete(&names::checkpoint_path(id)?).await?;
+            dropped += 1;
         }
     }
     Ok(dropped)
 }
 
 /// Drops start and claim of older epochs without segments and checkpoints. The
-/// fences stay: a fence outlives its log.
+/// fences stay: a fence outlives its log. So do voids: a restore that was stopped may wake at any
+/// time, and its start would count.
 async fn drop_empty_epochs(io: &Bounded, starts: &Starts, epoch: Epoch) -> Result<u64> {
     let mut used: BTreeSet<Epoch> = list_logs(io)
         .await?
@@ -199,7 +201,9 @@ async fn drop_empty_epochs(io: &Bounded, starts: &Starts, epoch: Epoch) -> Resul
     let empty = |e: &&Epoch| **e < epoch && !used.contains(e);
     let mut dropped = 0;
     for old in starts.names().iter().filter(empty) {
-        io.delete(&names::start_path(*old)?).await?;
+        if !starts.is_void(*old).await? {
+            io.delete(&names::start_path(*old)?).await?;
+        }
     }
     for old in list_epochs(io).await?.iter().filter(empty) {
         io.delete(&names::epoch_path(*old)?).await?;

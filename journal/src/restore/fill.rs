@@ -9,8 +9,9 @@
 //! * whoever claims a higher epoch (a primary, another filling) decides first, for each
 //!   lower epoch that was claimed to be filled and has no start, that it never gets one:
 //!   [`void`] creates an object of no journal at the start's name. One of both creates
-//!   wins. So a filling that was stopped and wakes late can't publish behind the back
-//!   of a primary that found the journal empty;
+//!   wins, and a trim never removes that object. So a filling that was stopped and wakes
+//!   late, however late, can't publish behind the back of a primary that found the journal empty,
+//!   and a start that is published is the journal's;
 //! * a filling publishes only while its claim is the highest;
 //! * a journal that was served, but is empty, is fenced first, as in a take-over.
 
@@ -44,7 +45,14 @@ impl Filling {
     /// `AlreadyExists` when the journal is not empty; `Corrupt`; the store's.
     pub(crate) async fn begin(context: &Context, fill: Fill, gap: bool) -> Result<Filling> {
         let claim = claim(&context.io(), context.journal, &context.config, Some(fill)).await?;
-        let head = settled(|| expect_empty(context, claim.epoch)).await?;
+        let head = match settled(|| expect_empty(context, claim.epoch)).await {
+            // As in a recovery: who is overtaken has no verdict.
+            Err(e) if e.kind() == ErrorKind::Corrupt => {
+                confirm_epoch(context, &claim).await?;
+                return Err(e);
+            }
+            other => other?,
+        };
         let sink = Sink::begin(context, claim, 0, None, fill.first, gap).await?;
         Ok(Filling {
             context: context.clone(),
@@ -141,25 +149,7 @@ impl Filling {
         self.read_back().await?;
         confirm_epoch(&self.context, &self.claim).await?;
         void_between(&self.context, self.head, self.claim.epoch).await?;
-        self.publish_start().await?;
-        self.check_successor().await
-    }
-
-    /// Who came behind this epoch must have found it. One that found the journal empty
-    /// decided against this epoch; but it may have trimmed that decision away since.
-    async fn check_successor(&mut self) -> Result<()> {
-        let epoch = self.claim.epoch;
-        let starts = Starts::list(&self.context.io(), self.context.journal).await?;
-        for later in starts.names().iter().filter(|e| **e > epoch) {
-            let Some(start) = starts.get(*later).await? else {
-                continue;
-            };
-            return match start.prev.is_some_and(|p| p.segment.epoch == epoch) {
-                true => Ok(()),
-                false => Err(taken_over(epoch)),
-            };
-        }
-        Ok(())
+        self.publish_start().await
     }
 
     async fn read_back(&mut self) -> Result<()> {
@@ -205,11 +195,21 @@ impl Filling {
         if error.kind() != ErrorKind::AlreadyExists && error.outcome() == Outcome::NotWritten {
             return Err(error);
         }
-        match io.get(&path).await? {
-            // The answer was lost, the object is there.
-            Some(found) if found == bytes => Ok(()),
-            Some(_) => Err(taken_over(epoch)),
-            None => Err(error),
+        let Some(found) = io.get(&path).await? else {
+            return Err(error);
+        };
+        if found == bytes {
+            return Ok(()); // the answer was lost, the object is there
+        }
+        let (owner, _) = StartObject::decode(&found).map_err(|e| e.context(&path))?;
+        match owner == self.context.journal {
+            // Who took this attempt up has published it; what is behind its end may be mine.
+            true => Err(Error::new(
+                ErrorKind::Fenced,
+                format!("another process has completed epoch {epoch}; look with journal info"),
+            )
+            .with_outcome(Outcome::Unknown)),
+            false => Err(taken_over(epoch)),
         }
     }
 
