@@ -72,7 +72,7 @@ fn backup() -> (Faulty, StoreUri) {
 
 /// Opens the journal as its primary and appends: what was acknowledged, and what was
 /// there before.
-/// With `trims` it writes a checkpoint and trims what a restore left.
+/// With `trims` it writes a checkpoint and trims what a restore left, but for its void.
 async fn serve(config: Config, trims: bool) -> Result<(u64, u64), Error> {
     let mut recovery = config.primary().await?;
     while let Some(item) = recovery.next().await? {

@@ -40,6 +40,8 @@ pub struct Bounds {
     /// Whether flushes become durable in any order, instead of in theirs. Reads do not tell the
     /// difference (they see any combination of unflushed frames); acks might.
     pub any_order: bool,
+    /// Whether processes fill the journal while it is empty: a restore, a copy, a repair.
+    pub fill: bool,
 }
 
 impl fmt::Display for Bounds {
@@ -71,6 +73,7 @@ impl fmt::Display for Bounds {
         let also = [
             (self.marks, "marks"),
             (self.standby, "standby"),
+            (self.fill, "fill"),
             (self.trim, "trim"),
             (self.reopen, "reopen"),
             (self.lost_answers, "lost answers"),
@@ -102,6 +105,7 @@ pub const BASE: Bounds = Bounds {
     process_crashes: false,
     store_crashes: 0,
     any_order: false,
+    fill: false,
 };
 
 /// A protection of the protocol, or a promise of the store. A mutant is the model without one.
@@ -174,11 +178,29 @@ pub enum Protection {
     /// A standby checkpoints only with an epoch of which it has seen more than what was carried over: a
     /// start that it saw may never have been durable.
     CheckpointOfServed,
+    /// A candidate decides, for each lower epoch that was claimed to be filled, that it gets no start.
+    VoidByPrimary,
+    /// A filler does so too.
+    VoidByFiller,
+    /// A primary that takes over from itself does so too.
+    VoidByReopen,
+    /// A filler claims before it lists starts.
+    FillClaimBeforeLists,
+    /// A filler fences the epoch that served, although the journal is empty.
+    FillFences,
+    /// A filler's start is created exclusively: it or the void.
+    FillPublishesExclusively,
+    /// Trims keep voids: a filler may wake at any time, and its start would count.
+    VoidsStay,
+    /// The checkpoint of an epoch to be filled counts only with its start.
+    FillCheckpointNeedsStart,
+    /// What an epoch to be filled left does not tell of a lost start.
+    FillLeavesNoTraces,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 31] = [
+    pub const ALL: [Protection; 40] = [
         Protection::LogsListedAfterStarts,
         Protection::StartAfterFlush,
         Protection::LateListOfPrepare,
@@ -210,6 +232,15 @@ impl Protection {
         Protection::NoVerdictBehindCheckpoint,
         Protection::TracesAboveHead,
         Protection::CheckpointOfServed,
+        Protection::VoidByPrimary,
+        Protection::VoidByFiller,
+        Protection::VoidByReopen,
+        Protection::FillClaimBeforeLists,
+        Protection::FillFences,
+        Protection::FillPublishesExclusively,
+        Protection::VoidsStay,
+        Protection::FillCheckpointNeedsStart,
+        Protection::FillLeavesNoTraces,
     ];
 }
 

@@ -34,6 +34,8 @@ const TRIM: Bounds = Bounds {
     checkpoints: 2,
     ..BASE
 };
+const FILL: Bounds = Bounds { fill: true, ..BASE };
+const FILL_TRIM: Bounds = Bounds { fill: true, ..TRIM };
 const FOUR: Bounds = Bounds { epochs: 4, ..BASE };
 
 /// Those that every test run explores.
@@ -164,6 +166,63 @@ pub const SMALL: &[Config] = &[
             standby: true,
             reopen: true,
             ..TRIM
+        },
+    ),
+    config("fill", FILL),
+    config("fill-roll", Bounds { logs: 2, ..FILL }),
+    config(
+        "fill-follow",
+        Bounds {
+            standby: true,
+            ..FILL
+        },
+    ),
+    config(
+        "fill-reopen",
+        Bounds {
+            reopen: true,
+            store_crashes: 1,
+            ..FILL
+        },
+    ),
+    config(
+        "fill-pending",
+        Bounds {
+            pending_starts: true,
+            standby: true,
+            reopen: true,
+            ..FILL
+        },
+    ),
+    config(
+        "fill-trim",
+        Bounds {
+            reopen: true,
+            ..FILL_TRIM
+        },
+    ),
+    config(
+        "fill-trim-follow",
+        Bounds {
+            standby: true,
+            ..FILL_TRIM
+        },
+    ),
+    config(
+        "fill-four-epochs",
+        Bounds {
+            epochs: 4,
+            entries: 1,
+            ..FILL
+        },
+    ),
+    config(
+        "fill-names-return",
+        Bounds {
+            in_flight: 1,
+            store_crashes: 1,
+            names_return: true,
+            ..FILL_TRIM
         },
     ),
 ];
@@ -331,6 +390,48 @@ pub const LARGE: &[Config] = &[
             store_crashes: 1,
             names_return: true,
             ..BASE
+        },
+    ),
+    config(
+        "fill-four-trim",
+        Bounds {
+            epochs: 4,
+            entries: 1,
+            standby: true,
+            reopen: true,
+            ..FILL_TRIM
+        },
+    ),
+    config(
+        "fill-trim-roll",
+        Bounds {
+            logs: 2,
+            standby: true,
+            ..FILL_TRIM
+        },
+    ),
+    config(
+        "fill-names-roll",
+        Bounds {
+            entries: 1,
+            logs: 2,
+            store_crashes: 1,
+            names_return: true,
+            standby: true,
+            ..FILL_TRIM
+        },
+    ),
+    config(
+        "fill-everything",
+        Bounds {
+            entries: 1,
+            logs: 2,
+            standby: true,
+            reopen: true,
+            lost_answers: true,
+            pending_starts: true,
+            store_crashes: 1,
+            ..FILL_TRIM
         },
     ),
 ];

@@ -1,8 +1,8 @@
 //! Packs a state into few bytes: only what exists takes room. Equal states have equal bytes.
 
 use crate::state::{
-    Bytes, Checkpoint, Checkpoints, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_PROCS,
-    MAX_SEQ, Phase, Prepared, Proc, Published, Standby, Start, State,
+    Bytes, Checkpoint, Checkpoints, Fill, Frame, History, Kind, Life, Log, LogId, MAX_LOGS,
+    MAX_PROCS, MAX_SEQ, Phase, Prepared, Proc, Published, Standby, Start, State,
 };
 
 /// A word that fields are pushed into, lowest bits first.
@@ -201,8 +201,36 @@ fn unpack_globals(bits: u64, s: &mut State) {
     s.kept = get_history(w);
 }
 
+fn pack_fills(s: &State) -> u64 {
+    let mut w = Word::default();
+    for f in s.fills {
+        w.put(f.claimed, 1).put(f.void, 1).put(f.dropped, 1);
+        w.put(f.checkpoint as u8, 2).put(f.refused, 1);
+    }
+    w.bits
+}
+
+fn unpack_fills(bits: u64, s: &mut State) {
+    let w = &mut Word { bits, used: 0 };
+    for f in &mut s.fills {
+        *f = Fill {
+            claimed: w.get(1) == 1,
+            void: w.get(1) == 1,
+            dropped: w.get(1) == 1,
+            checkpoint: match w.get(2) {
+                0 => Life::Absent,
+                1 => Life::Present,
+                _ => Life::Deleted,
+            },
+            refused: w.get(1) == 1,
+        };
+    }
+}
+
 /// Bytes of the packed globals.
 const GLOBALS: usize = 6;
+/// Bytes of what is there only if some epoch is to be filled.
+const FILLS: usize = 3;
 
 /// Appends the packed state to `out`.
 pub fn encode(s: &State, out: &mut Vec<u8>) {
@@ -225,6 +253,10 @@ pub fn encode(s: &State, out: &mut Vec<u8>) {
         for log in s.logs[e].iter().filter(|log| log.life != Life::Absent) {
             encode_log(log, out);
         }
+    }
+    match pack_fills(s) {
+        0 => {}
+        fills => out.extend_from_slice(&fills.to_le_bytes()[..FILLS]),
     }
 }
 
@@ -264,6 +296,9 @@ pub fn decode(bytes: &[u8]) -> State {
         for i in (0..MAX_LOGS).filter(|i| present >> i & 1 == 1) {
             s.logs[e][i] = decode_log(&mut b);
         }
+    }
+    if !b.0.is_empty() {
+        unpack_fills(b.take(FILLS), &mut s);
     }
     s
 }
@@ -313,6 +348,7 @@ mod tests {
             process_crashes: true,
             store_crashes: 2,
             any_order: true,
+            fill: true,
         };
         let model = Model {
             bounds,

@@ -36,6 +36,7 @@ pub mod bounds;
 pub mod configs;
 mod encode;
 pub mod explore;
+mod fill;
 pub mod mutants;
 mod read;
 mod serve;

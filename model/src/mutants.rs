@@ -47,6 +47,13 @@ const CRASH: Bounds = Bounds {
     ..BASE
 };
 
+const FILL: Bounds = Bounds { fill: true, ..BASE };
+const FILL_TRIM: Bounds = Bounds {
+    fill: true,
+    standby: false,
+    ..TRIM
+};
+
 const fn mutant(name: &'static str, without: Protection, bounds: Bounds) -> Mutant {
     Mutant {
         name,
@@ -56,7 +63,7 @@ const fn mutant(name: &'static str, without: Protection, bounds: Bounds) -> Muta
 }
 
 /// All mutants.
-pub const MUTANTS: [Mutant; 31] = [
+pub const MUTANTS: [Mutant; 40] = [
     mutant("list-after-start", Protection::LogsListedAfterStarts, ROLL),
     mutant("start-after-flush", Protection::StartAfterFlush, BASE),
     mutant("early-list-of-roller", Protection::LateListOfPrepare, ROLL),
@@ -179,4 +186,28 @@ pub const MUTANTS: [Mutant; 31] = [
             ..TRIM
         },
     ),
+    mutant("no-void-by-primary", Protection::VoidByPrimary, FILL),
+    mutant("no-void-by-filler", Protection::VoidByFiller, FILL),
+    mutant(
+        "no-void-by-reopen",
+        Protection::VoidByReopen,
+        Bounds {
+            reopen: true,
+            ..FILL
+        },
+    ),
+    mutant("fill-lists-first", Protection::FillClaimBeforeLists, FILL),
+    mutant("fill-no-fence", Protection::FillFences, FILL),
+    mutant(
+        "fill-not-exclusive",
+        Protection::FillPublishesExclusively,
+        FILL,
+    ),
+    mutant("trim-drops-voids", Protection::VoidsStay, FILL_TRIM),
+    mutant(
+        "fill-checkpoint-counts",
+        Protection::FillCheckpointNeedsStart,
+        FILL,
+    ),
+    mutant("fill-leaves-traces", Protection::FillLeavesNoTraces, FILL),
 ];

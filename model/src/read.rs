@@ -3,7 +3,8 @@
 
 use crate::bounds::{Model, Protection};
 use crate::state::{
-    Bytes, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_SEQ, Published, State,
+    Bytes, Checkpoint, Checkpoints, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, MAX_SEQ,
+    Published, State,
 };
 use crate::step::Broken;
 
@@ -87,7 +88,8 @@ pub fn walk_back(m: &Model, s: &State, start: u8) -> Result<Walk, Broken> {
             id.index -= 1;
         }
     }
-    if walk.first == 0 {
+    // A journal that was filled begins behind its checkpoint.
+    if walk.first == 0 || s.fill(epoch).claimed {
         Ok(walk)
     } else {
         Err(Broken::FalseCorrupt("the first log is missing"))
@@ -271,6 +273,26 @@ pub fn recover(
     }
 }
 
+/// The state that the checkpoints hold: what their writers were told, or what was filled in.
+pub fn base(s: &State) -> History {
+    let mut history = s.kept;
+    if let Some(c) = filled(s) {
+        history.0[..usize::from(c.next)].fill(c.epoch);
+    }
+    history
+}
+
+/// The checkpoint with which the journal was filled, as long as it may be loaded.
+fn filled(s: &State) -> Option<Checkpoint> {
+    let Checkpoints { newest, older, .. } = s.checkpoints;
+    let mut kept = [newest, older].into_iter();
+    kept.find(|c| c.next > 0 && s.fill(c.epoch).claimed)
+}
+
+fn filled_below(s: &State) -> usize {
+    filled(s).map_or(0, |c| usize::from(c.next))
+}
+
 /// Lays checkpoint, walk and open logs together.
 fn judge(
     m: &Model,
@@ -280,7 +302,7 @@ fn judge(
     walk: Option<&Walk>,
     open: &Open,
 ) -> Result<Recovered, Broken> {
-    let mut history = s.kept;
+    let mut history = base(s);
     let first = walk.map_or(open.first, |w| w.first);
     if first > cover {
         return Err(Broken::FalseCorrupt("logs and checkpoints leave a gap"));
@@ -292,6 +314,9 @@ fn judge(
         return Err(Broken::FalseCorrupt("a carried entry is missing"));
     }
     for seq in usize::from(first)..MAX_SEQ {
+        if seq < filled_below(s) {
+            continue; // the checkpoint's state
+        }
         let of_walk = walk.map_or(0, |w| w.history.0[seq]);
         let of_open = open.history.0[seq];
         history.0[seq] = if of_open == 0 { of_walk } else { of_open };

@@ -61,6 +61,7 @@ fn apply(
     let mut cursor = s.standby.cursor;
     if first > cursor {
         // What comes next was trimmed: loads the newest checkpoint.
+        load(&mut next)?;
         cursor = cursor.max(s.checkpoints.newest.next);
     }
     if first > cursor {
@@ -95,6 +96,20 @@ fn apply(
         seen: start.max(s.standby.seen),
     };
     Ok(next)
+}
+
+/// The state of the newest checkpoint is applied.
+fn load(next: &mut State) -> Result<(), Broken> {
+    let base = read::base(next);
+    for seq in 0..next.checkpoints.newest.next {
+        let kept = &mut next.kept.0[usize::from(seq)];
+        let found = base.0[usize::from(seq)];
+        if *kept != 0 && *kept != found {
+            return Err(Broken::Contradicted(seq));
+        }
+        *kept = found;
+    }
+    Ok(())
 }
 
 /// A primary writes a checkpoint of a state that was acknowledged at some time.
@@ -153,11 +168,17 @@ fn write(m: &Model, s: &State, by: u8, c: Checkpoint, out: &mut Steps) {
         return;
     }
     let mut next = *s;
-    let pair = if c > newest { (c, newest) } else { (newest, c) };
-    next.checkpoints = Checkpoints {
-        newest: pair.0,
-        older: pair.1,
-        written: written + 1,
-    };
+    next.checkpoints.written = written + 1;
+    count(&mut next, c);
     out.go(Step::Checkpoint(by, c.next), next);
+}
+
+/// One more checkpoint counts; the two with the highest names are kept.
+pub fn count(next: &mut State, c: Checkpoint) {
+    let Checkpoints { newest, older, .. } = &mut next.checkpoints;
+    if c > *newest {
+        (*newest, *older) = (c, *newest);
+    } else if c > *older {
+        *older = c;
+    }
 }

@@ -176,6 +176,23 @@ pub struct Start {
     pub carried_end: u8,
 }
 
+/// What belongs to an epoch that was claimed to be filled, besides its start, which says from the
+/// claim on what it will be: `d` its first entry, and the number of its checkpoint if that is not
+/// 0, `carried_end` its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Its claim says that it is to be filled.
+    pub claimed: bool,
+    /// An object of no journal stands at its start's name.
+    pub void: bool,
+    /// A trim deleted its claim.
+    pub dropped: bool,
+    /// Its checkpoint, as long as it does not count.
+    pub checkpoint: Life,
+    /// Ghost: its filler was told for certain that it was not written.
+    pub refused: bool,
+}
+
 /// How far a process has come. The names tell which step was the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
@@ -202,11 +219,17 @@ pub enum Phase {
     Published,
     /// Past `confirm_epoch`.
     Serving,
+    /// A filler has written its checkpoint and its log, and read them back.
+    Filled,
+    /// `confirm_epoch` of a filler done.
+    FillConfirmed,
+    /// A filler's start is published; nobody was told yet.
+    FillPublished,
 }
 
 impl Phase {
     /// All phases; each stands at its own number.
-    pub const ALL: [Phase; 11] = [
+    pub const ALL: [Phase; 14] = [
         Phase::Idle,
         Phase::Claimed,
         Phase::LogsListedEarly,
@@ -218,6 +241,9 @@ impl Phase {
         Phase::Publishing,
         Phase::Published,
         Phase::Serving,
+        Phase::Filled,
+        Phase::FillConfirmed,
+        Phase::FillPublished,
     ];
 }
 
@@ -246,7 +272,7 @@ pub struct Proc {
     /// While taking over from itself: its own epochs so far, one bit each ([`epoch_bit`]); the
     /// lowest is the one it served. Else 0.
     pub own: u8,
-    /// The logs it saw, one bit each ([`log_bit`]).
+    /// The logs it saw, one bit each ([`log_bit`]); of a filler that checks, the starts ([`epoch_bit`]).
     pub listed: u16,
     /// The newest checkpoint it listed with the logs (only in a mutant; else it lists them later).
     pub checkpoint: u8,
@@ -313,6 +339,8 @@ pub struct State {
     pub claimed: u8,
     /// `start/` objects, by epoch - 1.
     pub starts: [Start; MAX_EPOCHS],
+    /// Epochs to be filled, by epoch - 1.
+    pub fills: [Fill; MAX_EPOCHS],
     /// Logs, by epoch - 1 and index.
     pub logs: [[Log; MAX_LOGS]; MAX_EPOCHS],
     /// The processes, by the epoch they claimed. Number 0 has none yet (only in a mutant).
@@ -348,6 +376,16 @@ impl State {
     /// The start of that epoch.
     pub fn start_mut(&mut self, epoch: u8) -> &mut Start {
         &mut self.starts[epoch as usize - 1]
+    }
+
+    /// What there is of the epoch as one to be filled.
+    pub fn fill(&self, epoch: u8) -> &Fill {
+        &self.fills[epoch as usize - 1]
+    }
+
+    /// What there is of the epoch as one to be filled.
+    pub fn fill_mut(&mut self, epoch: u8) -> &mut Fill {
+        &mut self.fills[epoch as usize - 1]
     }
 
     /// The highest published start, 0 if none.

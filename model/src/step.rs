@@ -2,7 +2,7 @@
 
 use crate::bounds::Model;
 use crate::state::{LogId, Phase, Proc, State};
-use crate::{serve, standby, storage, takeover, trim};
+use crate::{fill, serve, standby, storage, takeover, trim};
 use std::fmt;
 
 /// One step of one process, of the standby or of the storage.
@@ -56,6 +56,10 @@ pub enum Step {
     Trim(u8, LogId),
     /// The primary of an epoch deletes start and claim of an older one.
     DropEpoch(u8, u8),
+    /// A step of the process that claimed this epoch, of a filling or against one.
+    Filling(u8, Filling),
+    /// The primary of an epoch deletes the checkpoint of one that was not filled.
+    DropLeftover(u8, u8),
     /// The process of an epoch crashes.
     ProcessCrash(u8),
     /// This frame of this log becomes durable.
@@ -103,6 +107,10 @@ impl fmt::Display for Step {
             Step::Checkpoint(by, next) => write!(f, "{by}: checkpoint: below {next}"),
             Step::Trim(n, log) => write!(f, "{n}: trim: deletes {log}"),
             Step::DropEpoch(n, old) => write!(f, "{n}: trim: deletes start/{old} and epoch/{old}"),
+            Step::Filling(n, step) => write!(f, "{n}: {step}"),
+            Step::DropLeftover(n, old) => {
+                write!(f, "{n}: trim: deletes the checkpoint of epoch {old}")
+            }
             Step::ProcessCrash(n) => write!(f, "{n}: crashes"),
             Step::FlushLands(log, frame) => {
                 write!(f, "storage: frame {frame} of {log} is durable")
@@ -114,6 +122,44 @@ impl fmt::Display for Step {
                     "storage: crash, of the unflushed frames these stay: {kept:b}"
                 )
             }
+        }
+    }
+}
+
+/// What a filler does, and what others do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filling {
+    /// It claims the epoch, to fill it with entries from the first number up to the second.
+    Claim(u8, u8),
+    /// Any claimer decides that this lower epoch, which was to be filled, gets no start.
+    Void(u8),
+    /// It finds the journal empty, and writes checkpoint and log.
+    Write,
+    /// It finds that the journal is not empty.
+    NotEmpty,
+    /// Its epoch is the highest.
+    Confirm,
+    /// It gives up, decides against itself, and removes what it wrote.
+    Discard,
+    /// It is told that the journal is filled.
+    Restored,
+    /// It is told for certain that nothing was written.
+    Refused,
+}
+
+impl fmt::Display for Filling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Filling::Claim(first, end) => {
+                write!(f, "claim_epoch, to fill it from {first} up to {end}")
+            }
+            Filling::Void(lower) => write!(f, "void: start/{lower}"),
+            Filling::Write => f.write_str("expect_empty; writes checkpoint and log"),
+            Filling::NotEmpty => f.write_str("expect_empty: it is not, gives up"),
+            Filling::Confirm => f.write_str("confirm_epoch"),
+            Filling::Discard => f.write_str("discard"),
+            Filling::Restored => f.write_str("is told: restored"),
+            Filling::Refused => f.write_str("is told: taken over, not written"),
         }
     }
 }
@@ -133,6 +179,10 @@ pub enum Broken {
     Contradicted(u8),
     /// A fenced primary acknowledges this entry, which its successor does not have.
     FencedAck(u8),
+    /// A filler was told that this epoch was not written, and it is in the journal.
+    Refused(u8),
+    /// Of what this epoch was filled with only a part is in the journal.
+    Partly(u8),
     /// Nothing has rotted, but a reader says "corrupt".
     FalseCorrupt(&'static str),
 }
@@ -146,6 +196,18 @@ impl fmt::Display for Broken {
                 write!(
                     f,
                     "entry {seq} is acknowledged, and the successor does not have it"
+                )
+            }
+            Broken::Refused(epoch) => {
+                write!(
+                    f,
+                    "epoch {epoch} is told to be not written, and is in the journal"
+                )
+            }
+            Broken::Partly(epoch) => {
+                write!(
+                    f,
+                    "only a part of what epoch {epoch} was filled with is served"
                 )
             }
             Broken::FalseCorrupt(why) => write!(f, "falsely corrupt: {why}"),
@@ -191,10 +253,12 @@ pub fn steps(m: &Model, s: &State, out: &mut Steps) {
         return;
     }
     takeover::claim_epoch(m, s, out);
+    fill::claim_fill(m, s, out);
     for epoch in 1..=s.claimed {
         process_crash(m, s, epoch, out);
         match s.procs[epoch as usize].phase {
             Phase::Idle => {}
+            _ if s.fill(epoch).claimed => fill::filler(m, s, epoch, out),
             Phase::Serving => {
                 serve::primary(m, s, epoch, out);
                 standby::checkpoint_of_primary(m, s, epoch, out);

@@ -1,6 +1,7 @@
 //! What the storage does by itself: flushes become durable, and it crashes.
 
 use crate::bounds::{Model, Protection};
+use crate::fill;
 use crate::state::{Bytes, Life, LogId, MAX_FRAMES, Phase, Published, State};
 use crate::step::{Step, Steps};
 
@@ -77,6 +78,9 @@ fn names_return(m: &Model, s: &State, kept: u32, out: &mut Steps) {
                 also(&mut states, |next| {
                     next.start_mut(epoch).published = Published::Yes;
                 });
+            }
+            if s.fill(epoch).checkpoint == Life::Deleted {
+                also(&mut states, |next| fill::checkpoint_returns(next, epoch));
             }
             for id in State::names(epoch).filter(|id| s.log(*id).life == Life::Deleted) {
                 let whole = s.log(id).limit > 0;

@@ -1,10 +1,11 @@
 //! Become primary: steps 1-7 of the protocol.
 
 use crate::bounds::{Model, Protection};
+use crate::fill;
 use crate::read::{self, Recovered};
 use crate::serve;
 use crate::state::{
-    Bytes, Frame, History, Kind, Life, LogId, MAX_LOGS, Phase, Proc, Published, Start, State,
+    Bytes, Frame, History, Kind, Life, Log, LogId, MAX_LOGS, Phase, Proc, Published, Start, State,
     epoch_bit, log_bit,
 };
 use crate::step::{Broken, Step, Steps};
@@ -68,7 +69,7 @@ fn lists_before_claim(s: &State, out: &mut Steps) {
 }
 
 /// The logs of an epoch that are there, one bit each.
-fn present(s: &State, epoch: u8) -> u16 {
+pub fn present(s: &State, epoch: u8) -> u16 {
     if epoch == 0 {
         return 0;
     }
@@ -86,6 +87,7 @@ pub fn candidate(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
     }
     match p.phase {
         Phase::Idle | Phase::Serving => {}
+        Phase::Filled | Phase::FillConfirmed | Phase::FillPublished => {}
         Phase::Claimed if !m.has(Protection::LogsListedAfterStarts) => {
             p.listed = (1..=s.claimed).fold(0, |bits, e| bits | present(s, e));
             p.phase = Phase::LogsListedEarly;
@@ -97,6 +99,13 @@ pub fn candidate(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
             }
         }
         Phase::StartsListed => {
+            let void = match p.own {
+                0 => Protection::VoidByPrimary,
+                _ => Protection::VoidByReopen,
+            };
+            if m.has(void) && fill::void_between(s, epoch, out) {
+                return;
+            }
             p.listed = present(s, p.head);
             p.phase = Phase::LogsListed;
             if !m.has(Protection::CheckpointsListedLast) {
@@ -159,7 +168,7 @@ fn list_starts(m: &Model, s: &State, epoch: u8, head: u8, out: &mut Steps) {
 }
 
 /// Step 3: fences one more of the listed logs. False: all are.
-fn fence_logs(m: &Model, s: &State, epoch: u8, out: &mut Steps) -> bool {
+pub fn fence_logs(m: &Model, s: &State, epoch: u8, out: &mut Steps) -> bool {
     let p = &s.procs[epoch as usize];
     if p.head == 0 {
         return false;
@@ -172,6 +181,7 @@ fn fence_logs(m: &Model, s: &State, epoch: u8, out: &mut Steps) -> bool {
             return true;
         }
         let skipped = !m.has(Protection::Fence)
+            || (s.fill(epoch).claimed && !m.has(Protection::FillFences))
             || (!m.has(Protection::PreparedLogsFenced) && log.len == 0 && id.index > 0);
         if log.fenced || skipped {
             continue;
@@ -206,7 +216,7 @@ fn resolved(s: &State, id: LogId) -> u8 {
 }
 
 /// Back to step 2.
-fn list_again(s: &State, epoch: u8, out: &mut Steps) {
+pub fn list_again(s: &State, epoch: u8, out: &mut Steps) {
     let mut next = *s;
     let p = &mut next.procs[epoch as usize];
     p.phase = Phase::Claimed;
@@ -268,23 +278,34 @@ fn recover(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
 }
 
 /// Traces of an epoch that served, where its start is missing: a candidate that never served leaves
-/// its first log only.
-fn lost_start(m: &Model, s: &State, epoch: u8, head: u8) -> Option<Broken> {
+/// its first log only, in which each frame attests what the header does.
+pub fn lost_start(m: &Model, s: &State, epoch: u8, head: u8) -> Option<Broken> {
     let above = match m.has(Protection::TracesAboveHead) {
         true => head + 1,
         false => 1,
     };
     let kept = [s.checkpoints.newest, s.checkpoints.older];
     let served = |e: &u8| {
-        let rolled = State::names(*e)
-            .skip(1)
-            .any(|id| s.log(id).life == Life::Present);
-        rolled || kept.iter().any(|c| c.next > 0 && c.epoch == *e)
+        if s.fill(*e).claimed {
+            let left = s.fill(*e).checkpoint == Life::Present;
+            return left && !m.has(Protection::FillLeavesNoTraces);
+        }
+        let mut names = State::names(*e);
+        let marked = names.next().is_some_and(|id| attests_more(s.log(id)));
+        let rolled = names.any(|id| s.log(id).life == Life::Present);
+        marked || rolled || kept.iter().any(|c| c.next > 0 && c.epoch == *e)
     };
     let mut silent = (above..epoch).filter(|e| s.start(*e).published != Published::Yes);
     silent
         .any(|e| served(&e))
         .then_some(Broken::FalseCorrupt("a start seems to be lost"))
+}
+
+/// Whether a frame of the log comes past step 7 only; any frame that was handed over may be seen.
+fn attests_more(log: &Log) -> bool {
+    let mut frames = log.frames.iter().take(usize::from(log.len));
+    let more = |f: &Frame| f.kind == Kind::Mark || f.durable > log.frames[0].durable;
+    log.life == Life::Present && frames.any(more)
 }
 
 /// Only a verdict if no higher epoch explains it: its owner may have served, checkpointed and
@@ -401,6 +422,9 @@ fn serve(mut next: State, epoch: u8, step: Step, out: &mut Steps) {
             return out.fail(step, Broken::Contradicted(seq));
         }
         *kept = mine;
+    }
+    if let Some(broken) = fill::partly(&next) {
+        return out.fail(step, broken);
     }
     next.top = next.top.max(epoch);
     let len = next.log(LogId { epoch, index: 0 }).len;

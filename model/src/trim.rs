@@ -20,20 +20,41 @@ pub fn trim(m: &Model, s: &State, epoch: u8, out: &mut Steps) {
         for id in State::names(older).filter(|id| !chain.contains(id)) {
             delete(m, s, epoch, id, out);
         }
-        drop_epoch(s, epoch, older, out);
+        drop_leftover(s, epoch, older, out);
+        drop_epoch(m, s, epoch, older, out);
+    }
+}
+
+/// The checkpoint of an older epoch that was claimed to be filled, and was not.
+fn drop_leftover(s: &State, epoch: u8, older: u8, out: &mut Steps) {
+    let published = s.start(older).published == Published::Yes;
+    if s.fill(older).checkpoint == Life::Present && !published {
+        let mut next = *s;
+        next.fill_mut(older).checkpoint = Life::Deleted;
+        out.go(Step::DropLeftover(epoch, older), next);
     }
 }
 
 /// Start and claim of an older epoch go when it has neither logs nor checkpoints left.
-fn drop_epoch(s: &State, epoch: u8, older: u8, out: &mut Steps) {
+fn drop_epoch(m: &Model, s: &State, epoch: u8, older: u8, out: &mut Steps) {
     let logs = State::names(older).any(|id| s.log(id).life == Life::Present);
     let kept = [s.checkpoints.newest, s.checkpoints.older];
     let checkpoints = kept.iter().any(|c| c.next > 0 && c.epoch == older);
-    if logs || checkpoints || s.start(older).published != Published::Yes {
+    let fill = s.fill(older);
+    let leftover = fill.checkpoint == Life::Present;
+    let published = s.start(older).published == Published::Yes;
+    if logs || checkpoints || leftover || !(published || fill.claimed && !fill.dropped) {
         return;
     }
     let mut next = *s;
-    next.start_mut(older).published = Published::Deleted;
+    if published {
+        next.start_mut(older).published = Published::Deleted;
+    }
+    if fill.claimed {
+        let fill = next.fill_mut(older);
+        fill.void &= m.has(Protection::VoidsStay);
+        fill.dropped = true;
+    }
     out.go(Step::DropEpoch(epoch, older), next);
 }
 

@@ -203,3 +203,44 @@ fn a_deleted_log_comes_back_empty() {
         back.life == Life::Present && back.limit == 0 && serves(s, 3)
     });
 }
+
+const FILL: Bounds = Bounds { fill: true, ..BASE };
+
+#[test]
+fn a_primary_goes_on_behind_what_was_filled_in() {
+    reached("filled", FILL, |s| {
+        let filled = s.start(1).d == 1 && s.start(1).carried_end == 2;
+        filled && serves(s, 2) && s.start(2).prev.epoch == 1 && s.kept.0[..2] == [1, 1]
+    });
+}
+
+#[test]
+fn a_filler_that_wakes_late_finds_the_void() {
+    reached("void", FILL, |s| {
+        s.fill(1).void && s.fill(1).refused && serves(s, 2) && s.kept.0[0] == 2
+    });
+}
+
+#[test]
+fn a_served_but_empty_journal_is_filled() {
+    reached("served", FILL, |s| {
+        let fenced = s.log(log(1, 0)).fenced && s.log(log(1, 0)).len > 1;
+        fenced && serves(s, 1) && s.fill(2).claimed && s.kept.0[0] == 2
+    });
+}
+
+#[test]
+fn a_checkpoint_that_does_not_count_comes_back() {
+    let bounds = Bounds {
+        trim: true,
+        checkpoints: 2,
+        store_crashes: 1,
+        names_return: true,
+        in_flight: 1,
+        ..FILL
+    };
+    reached("checkpoint comes back", bounds, |s| {
+        let back = s.fill(1).checkpoint == Life::Present && s.fill(1).dropped;
+        back && s.store_crashes == 1 && serves(s, 2)
+    });
+}
