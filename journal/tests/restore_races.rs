@@ -11,8 +11,11 @@ mod backup_support;
 mod support;
 
 use backup_support::*;
-use flushproof::{BackupOptions, Config, Error, RestoreOptions, StoreUri, Survives, Verdict};
-use flushproof_api::MemoryStore;
+use flushproof::format::object::StartObject;
+use flushproof::{
+    BackupOptions, Config, CopyOptions, Epoch, Error, RestoreOptions, StoreUri, Survives, Verdict,
+};
+use flushproof_api::{JournalStore, MemoryStore, Source, StorePath};
 use std::sync::Arc;
 use std::time::Duration;
 use support::faulty::{Answers, Fault, Faulty};
@@ -40,7 +43,10 @@ fn config(store: &Faulty, source: &Faulty) -> Config {
 }
 
 fn two(source: &Faulty) -> Two {
-    let inner = Arc::new(MemoryStore::new());
+    two_on(Arc::new(MemoryStore::new()), source)
+}
+
+fn two_on(inner: Arc<MemoryStore>, source: &Faulty) -> Two {
     let stopped = Faulty::new(inner.clone(), Answers::Inline);
     let free = Faulty::new(inner, Answers::Inline);
     Two {
@@ -243,5 +249,60 @@ fn two_restores_meet_and_at_most_one_counts() {
             assert_eq!(last, expected, "{case}");
             true
         }
+    });
+}
+
+/// Serves a while.
+async fn grow(config: &Config, end: u64) {
+    let journal = primary(config).await;
+    append_to(&journal, end).await;
+    journal.close().await.unwrap();
+}
+
+async fn copy(from: Config, to: Config) -> Result<u64, Error> {
+    let copied = from.copy_to(&to, &CopyOptions::default(), quiet).await;
+    copied.map(|c| c.end.0)
+}
+
+/// The second may take the first one's attempt up, and ends later, for the source grows
+/// meanwhile.
+#[test]
+fn two_copies_meet_and_nobody_is_told_wrong() {
+    at_every_call(35, |n, fault| async move {
+        let source = Faulty::new(Arc::new(MemoryStore::new()), Answers::Inline);
+        let inner = Arc::new(MemoryStore::new());
+        let two = two_on(inner.clone(), &source);
+        let from = config(&source, &source);
+        from.format(false).await.unwrap();
+        grow(&from, 300).await;
+        two.first.format(false).await.unwrap();
+        let first = copy(from.clone(), two.first.clone());
+        let second = async {
+            grow(&from, 400).await;
+            copy(from.clone(), two.second.clone()).await
+        };
+        let Some((one, other)) = meet(&two, n, fault, first, second).await else {
+            return false;
+        };
+        let what = two.stopped.script.what();
+        let case = format!("{fault:?} at call {n} ({what}): {one:?}, {other:?}");
+        let start = StorePath::new("start/00000000000000000001").unwrap();
+        let start = match inner.open(&start, Source::Medium).await {
+            Ok(reader) => Some(reader.read(0..reader.len().await.unwrap()).await.unwrap()),
+            Err(_) => None,
+        };
+        let last = end(&two.second, &case).await;
+        match (&one, &other) {
+            (_, Ok(end)) => assert_eq!((*end, last), (400, 400), "{case}"),
+            (Ok(end), Err(_)) => assert_eq!((*end, last), (300, 300), "{case}"),
+            (Err(_), Err(_)) => assert!([0, 300].contains(&last), "{case}"),
+        }
+        if let Err(error) = &one {
+            // Said for certain: what the first one wrote never counts.
+            if error.to_string().contains("took the journal over") {
+                assert_eq!(start, Some(StartObject::void(Epoch(1))), "{case}");
+            }
+        }
+        true
     });
 }
