@@ -273,7 +273,7 @@ impl Archive {
         while let Some(item) = replay.next().await? {
             let Item::Entry(e) = item else { continue };
             if let Some(part) = encoder.entry(e.seq, e.epoch, e.clock_ms, &e.bytes)? {
-                file.part(part).await?;
+                file.part_of(&mut encoder, part).await?;
             }
         }
         let (rest, trailer) = encoder.finish()?;

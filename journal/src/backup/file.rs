@@ -3,7 +3,9 @@
 
 use super::directory::Directory;
 use super::{Phase, Progress};
-use crate::format::backup::{BackupHeader, BackupReader, BackupTrailer, Threads, pack};
+use crate::format::backup::{
+    BackupEncoder, BackupHeader, BackupReader, BackupTrailer, Packer, Threads,
+};
 use crate::objects::bound;
 use bytes::Bytes;
 use flushproof_api::{
@@ -37,12 +39,23 @@ impl Pace {
     }
 }
 
+/// A part that was packed, and what it took.
+struct Packed {
+    bytes: Bytes,
+    part: Bytes,
+    packer: Packer,
+}
+
 /// The writer of one file. Dropping it publishes nothing.
 pub(crate) struct FileWriter {
     object: Box<dyn ObjectWriter>,
     limit: Duration,
     pace: Pace,
-    packing: FuturesOrdered<BoxFuture<'static, Result<Bytes>>>,
+    packing: FuturesOrdered<BoxFuture<'static, Result<Packed>>>,
+    /// Those that pack nothing now.
+    packers: Vec<Packer>,
+    /// The memory of the part that was packed last.
+    spare: Option<Vec<u8>>,
     began: Instant,
     /// Unpacked bytes.
     pub raw: u64,
@@ -65,6 +78,8 @@ impl FileWriter {
             limit,
             pace,
             packing: FuturesOrdered::new(),
+            packers: Vec::new(),
+            spare: None,
             began: Instant::now(),
             raw: 0,
             len: 0,
@@ -77,7 +92,15 @@ impl FileWriter {
         while self.packing.len() >= self.pace.threads.count() {
             self.write_next().await?;
         }
-        let packed = tokio::task::spawn_blocking(move || pack(&part));
+        let mut packer = self.packers.pop().unwrap_or_default();
+        let packed = tokio::task::spawn_blocking(move || {
+            let bytes = packer.pack(&part)?;
+            Ok(Packed {
+                bytes,
+                part,
+                packer,
+            })
+        });
         let packed = async move {
             match packed.await {
                 Ok(packed) => packed,
@@ -85,6 +108,15 @@ impl FileWriter {
             }
         };
         self.packing.push_back(packed.boxed());
+        Ok(())
+    }
+
+    /// Adds a part, and gives the encoder memory for another.
+    pub(crate) async fn part_of(&mut self, encoder: &mut BackupEncoder, part: Bytes) -> Result<()> {
+        self.part(part).await?;
+        if let Some(memory) = self.spare.take() {
+            encoder.recycle(memory);
+        }
         Ok(())
     }
 
@@ -102,8 +134,10 @@ impl FileWriter {
             return Ok(());
         };
         let packed = packed?;
-        self.len += packed.len() as u64;
-        bound(self.limit, self.object.write(packed)).await
+        self.packers.push(packed.packer);
+        self.spare = Some(packed.part.into()); // nobody else has it: not copied
+        self.len += packed.bytes.len() as u64;
+        bound(self.limit, self.object.write(packed.bytes)).await
     }
 
     /// Publishes the file. An outcome that is unknown is an error that says so.

@@ -247,7 +247,7 @@ impl Job<'_> {
             while let Some(entry) = state.next().await? {
                 state_entries += 1;
                 if let Some(part) = encoder.state(&entry)? {
-                    file.part(part).await?;
+                    file.part_of(&mut encoder, part).await?;
                 }
             }
         }
@@ -260,7 +260,7 @@ impl Job<'_> {
             next = e.seq.next();
             entries += 1;
             if let Some(part) = encoder.entry(e.seq, e.epoch, e.clock_ms, &e.bytes)? {
-                file.part(part).await?;
+                file.part_of(&mut encoder, part).await?;
                 progress(Progress {
                     phase: Phase::Writing,
                     done: done.min(rows.bytes),

@@ -18,6 +18,8 @@ pub struct BackupEncoder {
     header: BackupHeader,
     /// The member in the making.
     part: Vec<u8>,
+    /// Memory for the next one.
+    spare: Vec<u8>,
     /// A member is closed when it holds so much.
     target: usize,
     /// The piece in the making: where its header stands in `part`.
@@ -38,6 +40,7 @@ impl BackupEncoder {
         let text = Bytes::from(header.encode());
         let encoder = BackupEncoder {
             part: Vec::new(),
+            spare: Vec::new(),
             target: TARGET,
             piece: None,
             clock_ms: 0,
@@ -55,6 +58,12 @@ impl BackupEncoder {
     pub fn with_parts_of(mut self, bytes: usize) -> BackupEncoder {
         self.target = bytes.clamp(4 << 10, TARGET);
         self
+    }
+
+    /// Gives the memory of a part back that was packed.
+    pub(crate) fn recycle(&mut self, mut memory: Vec<u8>) {
+        memory.clear();
+        self.spare = memory;
     }
 
     /// Adds an entry of the state; all of them come before the journal's.
@@ -190,10 +199,9 @@ impl BackupEncoder {
         if self.part.is_empty() {
             return None;
         }
-        let part = std::mem::replace(
-            &mut self.part,
-            Vec::with_capacity(self.target + (self.target >> 2)),
-        );
+        let mut next = std::mem::take(&mut self.spare);
+        next.reserve(self.target + (self.target >> 2));
+        let part = std::mem::replace(&mut self.part, next);
         self.sha256.update(&part);
         Some(part.into())
     }

@@ -33,32 +33,57 @@ const LEVEL: u32 = 3;
 /// # Errors
 /// `TooLarge` over [`MAX_MEMBER`]; `Io` when the deflater fails, which it does not.
 pub fn pack(raw: &[u8]) -> Result<Bytes> {
-    if raw.len() > MAX_MEMBER {
-        return Err(Error::new(
-            ErrorKind::TooLarge,
-            format!("{} bytes do not fit in a member of a backup", raw.len()),
-        ));
-    }
-    let mut out = Vec::with_capacity(MEMBER_HEAD + raw.len() / 2 + 1024);
-    out.extend_from_slice(&FIXED);
-    out.resize(MEMBER_HEAD, 0);
-    let mut deflate = Compress::new(Compression::new(LEVEL), false);
-    loop {
-        let done = deflate.total_in() as usize;
-        let status = deflate.compress_vec(&raw[done..], &mut out, FlushCompress::Finish);
-        match status.map_err(|e| Error::new(ErrorKind::Io, format!("can't deflate: {e}")))? {
-            Status::StreamEnd => break,
-            Status::Ok | Status::BufError => out.reserve(raw.len() / 4 + 1024),
+    Packer::default().pack(raw)
+}
+
+/// Packs members, and keeps its memory from one to the next: threads that take turns would
+/// else each keep some of their own.
+pub(crate) struct Packer {
+    deflate: Compress,
+    out: Vec<u8>,
+}
+
+impl Default for Packer {
+    fn default() -> Packer {
+        Packer {
+            deflate: Compress::new(Compression::new(LEVEL), false),
+            out: Vec::new(),
         }
     }
-    let len = (out.len() - MEMBER_HEAD) as u32;
-    let crc = crc32c(&out[MEMBER_HEAD..]);
-    out[16..20].copy_from_slice(&len.to_le_bytes());
-    out[20..24].copy_from_slice(&(raw.len() as u32).to_le_bytes());
-    out[24..28].copy_from_slice(&crc.to_le_bytes());
-    out.extend_from_slice(&gzip_crc(raw).to_le_bytes());
-    out.extend_from_slice(&(raw.len() as u32).to_le_bytes());
-    Ok(out.into())
+}
+
+impl Packer {
+    /// As [`pack`].
+    pub(crate) fn pack(&mut self, raw: &[u8]) -> Result<Bytes> {
+        if raw.len() > MAX_MEMBER {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!("{} bytes do not fit in a member of a backup", raw.len()),
+            ));
+        }
+        let (deflate, out) = (&mut self.deflate, &mut self.out);
+        deflate.reset();
+        out.clear();
+        out.reserve(MEMBER_HEAD + raw.len() / 2 + 1024);
+        out.extend_from_slice(&FIXED);
+        out.resize(MEMBER_HEAD, 0);
+        loop {
+            let done = deflate.total_in() as usize;
+            let status = deflate.compress_vec(&raw[done..], out, FlushCompress::Finish);
+            match status.map_err(|e| Error::new(ErrorKind::Io, format!("can't deflate: {e}")))? {
+                Status::StreamEnd => break,
+                Status::Ok | Status::BufError => out.reserve(raw.len() / 4 + 1024),
+            }
+        }
+        let len = (out.len() - MEMBER_HEAD) as u32;
+        let crc = crc32c(&out[MEMBER_HEAD..]);
+        out[16..20].copy_from_slice(&len.to_le_bytes());
+        out[20..24].copy_from_slice(&(raw.len() as u32).to_le_bytes());
+        out[24..28].copy_from_slice(&crc.to_le_bytes());
+        out.extend_from_slice(&gzip_crc(raw).to_le_bytes());
+        out.extend_from_slice(&(raw.len() as u32).to_le_bytes());
+        Ok(Bytes::copy_from_slice(out))
+    }
 }
 
 fn gzip_crc(raw: &[u8]) -> u32 {

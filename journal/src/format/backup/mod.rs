@@ -19,6 +19,7 @@ mod reader;
 mod text;
 
 pub use encoder::BackupEncoder;
+pub(crate) use member::Packer;
 pub use member::{MAX_MEMBER, MEMBER_HEAD, pack, unpack};
 pub use piece::{Piece, PieceEntries, PieceHeader, PieceKind};
 pub use reader::{BackupReader, Threads};
