@@ -49,6 +49,8 @@ pub struct Follow {
     scanner: Option<Scanner>,
     /// Read, but not attested by a durable mark yet.
     pending: VecDeque<Frame>,
+    /// Every entry below it was read on this chain, or lies below the cursor it began with.
+    read_up_to: SeqNo,
     /// Every entry below it on this chain is durable.
     durable: SeqNo,
     /// The frame whose entries are being returned.
@@ -68,6 +70,7 @@ impl Follow {
             segments: VecDeque::new(),
             scanner: None,
             pending: VecDeque::new(),
+            read_up_to: SeqNo::ZERO,
             durable: SeqNo::ZERO,
             entries: None,
             caught_up: false,
@@ -169,6 +172,16 @@ impl Follow {
             return Ok(self.look_for_start().await? || self.look_for_first().await?);
         };
         let Some(scanner) = &mut self.scanner else {
+            if segment.first_seq > self.read_up_to && !segment.gap {
+                return Err(chain::corrupt(
+                    segment.id(),
+                    0,
+                    format!(
+                        "it begins with entry {}, but entry {} comes next",
+                        segment.first_seq, self.read_up_to
+                    ),
+                ));
+            }
             let opened = segment.scanner(&self.context).await?;
             self.scanner = Some(opened.ok_or_else(|| chain::gone(segment.id()))?);
             return Ok(true);
@@ -247,6 +260,7 @@ impl Follow {
     fn take(&mut self, segment: SegmentId, frame: Frame) {
         let header = &frame.header;
         self.durable = self.durable.max(header.durable);
+        self.read_up_to = self.read_up_to.max(header.end_seq());
         // Only past step 7 comes more than what was carried over.
         if let Some(head) = self.head.filter(|h| h.epoch == segment.epoch) {
             let more = header.kind != FrameKind::Header && header.first_seq >= head.carried_end;
@@ -311,6 +325,7 @@ impl Follow {
             self.cursor = checkpoint.next_seq();
             self.checkpoint = Some(checkpoint);
         }
+        self.read_up_to = self.cursor;
         Ok(())
     }
 }
@@ -324,43 +339,68 @@ struct Loaded {
 
 async fn load(context: &Context, cursor: SeqNo, fresh: bool) -> Result<Loaded> {
     let view = View::load(context).await?;
-    let newest = view
-        .checkpoints
-        .first()
-        .map_or(SeqNo::ZERO, |c| c.id.next_seq);
-    let need = if fresh { newest.max(cursor) } else { cursor };
-    let segments = match view.tail {
-        Some(tail) => chain::walk_back(context, &view.starts, tail.segment, need, newest).await?,
-        None => VecDeque::new(),
-    };
-    let reaches = match (segments.front(), &view.head) {
-        (Some(oldest), _) => oldest.first_seq <= need,
-        (None, Some(head)) => need >= newest || shows_from(context, head, need).await?,
-        (None, None) => true,
-    };
-    let wanted = (fresh && newest > SeqNo::ZERO) || !reaches;
-    let checkpoint = if wanted {
-        let (whole, _) = checkpoint::newest_whole(context, &view.checkpoints).await?;
-        match whole {
-            Some(found) => Some(CheckpointEntries::open(context, &found).await?),
-            None => {
-                return Err(Error::new(
-                    ErrorKind::Corrupt,
-                    format!(
-                        "entries from {need} on are needed, but were trimmed, and no checkpoint \
-                         is whole. Run: journal verify"
-                    ),
-                ));
-            }
+    let newest = view.newest();
+    if !fresh || newest == SeqNo::ZERO {
+        // What the newest replaces may be missing; then it is read, or the one before it.
+        let (segments, reaches) = back_to(context, &view, cursor, newest).await?;
+        if reaches {
+            return Ok(Loaded {
+                head: view.head,
+                checkpoint: None,
+                segments,
+            });
         }
-    } else {
-        None
+    }
+    let (whole, _) = checkpoint::newest_whole(context, &view.checkpoints).await?;
+    let base = whole.map_or(cursor, |c| c.id.next_seq);
+    let replaced = whole.map_or(SeqNo::ZERO, |c| c.id.next_seq);
+    let (segments, reaches) = back_to(context, &view, base, replaced).await?;
+    if !reaches {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "entries from {base} on are needed, but were trimmed, and no checkpoint that is \
+                 whole replaces them. Run: journal verify"
+            ),
+        ));
+    }
+    let checkpoint = match &whole {
+        Some(found) => Some(CheckpointEntries::open(context, found).await?),
+        None => None,
     };
     Ok(Loaded {
         head: view.head,
         checkpoint,
         segments,
     })
+}
+
+/// The chain from its end back to entry `need`, and whether all from there on are in it, or
+/// will be seen. `trimmed`: a checkpoint replaces all below.
+async fn back_to(
+    context: &Context,
+    view: &View,
+    need: SeqNo,
+    trimmed: SeqNo,
+) -> Result<(VecDeque<Segment>, bool)> {
+    let segments = match &view.tail {
+        Some(tail) => {
+            let tail = tail.segment.clone();
+            chain::walk_back(context, &view.starts, tail, need, trimmed).await?
+        }
+        None => VecDeque::new(),
+    };
+    let reaches = match (segments.front(), &view.head) {
+        (Some(oldest), _) => oldest.first_seq <= need || begins_with_a_gap(oldest),
+        (None, Some(head)) => need >= view.newest() || shows_from(context, head, need).await?,
+        (None, None) => true,
+    };
+    Ok((segments, reaches))
+}
+
+/// What stood before it was lost, and that was accepted.
+fn begins_with_a_gap(segment: &Segment) -> bool {
+    segment.gap && segment.prev.is_none()
 }
 
 /// Whether entries from `need` on come with the head's first log, of which nothing

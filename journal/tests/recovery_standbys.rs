@@ -19,6 +19,41 @@ async fn caught_up(config: &Config) -> Standby {
     }
 }
 
+/// Everything that a new standby is given: the checkpoint's number, and the entries'.
+async fn given(config: &Config) -> Result<(Option<u64>, Vec<u64>), Error> {
+    let mut standby = config.standby().await?;
+    let (mut checkpoint, mut entries) = (None, Vec::new());
+    loop {
+        match standby.next().await? {
+            FollowItem::CaughtUp => return Ok((checkpoint, entries)),
+            FollowItem::Checkpoint(mut c) => {
+                checkpoint = Some(c.next_seq().0);
+                while c.next().await?.is_some() {}
+            }
+            FollowItem::Entry(e) => entries.push(e.seq.0),
+        }
+    }
+}
+
+/// The segments behind the one before it are needed then, too.
+#[tokio::test]
+async fn a_standby_passes_over_a_damaged_checkpoint_and_misses_no_entry() {
+    let newer = "checkpoint/00000000000000000005-00000000000000000002";
+    let two = || golden().with(newer, checkpoint(flushproof::Epoch(2), 5));
+    let whole = given(&two().config().await).await.unwrap();
+    assert_eq!(whole, (Some(5), vec![5]));
+    let damaged = given(&two().flip(newer, 100).config().await).await.unwrap();
+    assert_eq!(damaged, (Some(3), vec![3, 4, 5]));
+    // Without any that is whole, everything, if it is there.
+    let none = two().flip(newer, 100).flip(CHECKPOINT, 100);
+    let none = given(&none.config().await).await.unwrap();
+    assert_eq!(none, (None, vec![0, 1, 2, 3, 4, 5]));
+    // What was trimmed for the newest is missing.
+    let trimmed = two().flip(newer, 100).without(&SEGMENTS[..2]);
+    let error = given(&trimmed.config().await).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
 async fn promote(standby: Standby) -> Error {
     match standby.promote().await {
         Err(error) => error,
