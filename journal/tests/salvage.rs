@@ -7,9 +7,11 @@
 mod golden_support;
 mod salvage_support;
 
-use flushproof::format::FrameKind;
-use flushproof::{ErrorKind, Item, SeqNo};
+use flushproof::format::object::{EpochObject, Fill, FillKind, StartObject};
+use flushproof::format::{FrameKind, JournalId};
+use flushproof::{Epoch, ErrorKind, Item, SeqNo};
 use golden_support::changed::Journal;
+use golden_support::{JOURNAL, Segment, checkpoint, epoch_object, key};
 use salvage_support::*;
 use std::collections::BTreeSet;
 
@@ -283,4 +285,50 @@ async fn a_newer_format_is_no_damage() {
     bytes[8..12].copy_from_slice(&crc.to_le_bytes());
     let error = newer.config().await.salvage(|_, _| {}).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NewerFormat, "{error}");
+}
+
+/// A restore that did not end, of which a trim left the void only, or the claim only: it has no
+/// say, and what it wrote is no copy.
+#[tokio::test]
+async fn what_a_restore_left_that_did_not_end_is_nothing() {
+    let made = Made::new();
+    let whole = |journal: Journal| journal.with(&start(9), StartObject::void(Epoch(9)));
+    let fill = Fill {
+        kind: FillKind::Restore,
+        source: JournalId([3; 16]),
+        first: SeqNo(2),
+        end: SeqNo(40),
+    };
+    let claimed = EpochObject {
+        fill: Some(fill),
+        ..epoch_object(Epoch(9))
+    };
+    let mut left = Segment::begin(key(Epoch(9), 0), None, SeqNo(2));
+    left.entries(0..3, 2);
+    left.entries(3..6, 5);
+    let written = |journal: Journal| {
+        let name = checkpoint_name(30, 9);
+        let journal = journal.with(&name, checkpoint(Epoch(9), 30));
+        journal.with(&log(9, 0), left.bytes.clone())
+    };
+    let claim_only = |journal: Journal| journal.with(&claim(9), claimed.encode(JOURNAL));
+    for (case, add) in [
+        ("void", &whole as &dyn Fn(Journal) -> Journal),
+        ("claim", &claim_only),
+    ] {
+        check(case, &made, &written(add(made.journal())), 0, vec![]).await;
+        // Entries 2 to 5 are gone, and what the restore has under these numbers is not them.
+        let damage = damage_of(&made, |p| p.entries.contains(&2) || p.entries.contains(&4));
+        let mut journal = written(add(made.journal()));
+        for (file, bytes) in &damage {
+            journal.0.get_mut(file).unwrap()[bytes.clone()].fill(0xee);
+        }
+        check(case, &made, &journal, 0, damage).await;
+    }
+    // Voids do not vote either.
+    let mut lost = made.journal().without(&["FORMAT"]);
+    for epoch in 20..40 {
+        lost = lost.with(&start(epoch), StartObject::void(Epoch(epoch)));
+    }
+    check("voids", &made, &lost, 0, vec![]).await;
 }

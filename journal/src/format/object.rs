@@ -306,6 +306,9 @@ impl EpochObject {
     }
 }
 
+/// The owner of a [void](StartObject::void).
+pub(crate) const NO_JOURNAL: JournalId = JournalId([0; 16]);
+
 /// The body of `start/<epoch>`: from where on the epoch served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StartObject {
@@ -335,7 +338,7 @@ impl StartObject {
             durable: SeqNo::ZERO,
             carried_end: SeqNo::ZERO,
         };
-        start.encode(JournalId([0; 16]))
+        start.encode(NO_JOURNAL)
     }
 
     /// The whole object.

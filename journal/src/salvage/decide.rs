@@ -35,6 +35,13 @@ impl EpochFacts {
         start.or_else(|| header().map(|h| h.prev))
     }
 
+    /// The epochs that its start and its logs say they go on behind.
+    pub(super) fn prevs(&self) -> Vec<Epoch> {
+        let headers = self.logs.iter().filter_map(|l| l.header?.prev);
+        let start = self.objects.start.and_then(|s| s.prev);
+        headers.chain(start).map(|p| p.segment.epoch).collect()
+    }
+
     /// The lowest number that it wrote, as far as is known.
     fn begin(&self) -> Option<SeqNo> {
         let start = self.objects.start.map(|s| s.durable);

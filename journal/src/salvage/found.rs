@@ -4,7 +4,7 @@
 use super::notes::Notes;
 use crate::format::checkpoint::{CHECKPOINT_HEAD, CheckpointHead};
 use crate::format::names::{self, CHECKPOINT_FOLDER, CheckpointId, EPOCH_FOLDER, START_FOLDER};
-use crate::format::object::{EpochObject, FormatObject, StartObject};
+use crate::format::object::{EpochObject, FormatObject, NO_JOURNAL, StartObject};
 use crate::format::{JournalId, Nonce};
 use crate::objects::{Bounded, objects};
 use bytes::Bytes;
@@ -90,6 +90,11 @@ pub(super) async fn read_objects(
         }
     }
     for (epoch, start) in starts {
+        if matches!(start, Object::Whole(NO_JOURNAL, _)) {
+            // Its claim may be trimmed, and what it wrote late be there.
+            epochs.entry(epoch).or_default().filling = true;
+            continue;
+        }
         match start.of(id) {
             Object::Whole(_, start) => {
                 let entry = epochs.entry(epoch).or_default();
@@ -116,6 +121,8 @@ pub(super) async fn read_objects(
 
 fn owners<K, T>(rows: &[(K, Object<T>)]) -> impl Iterator<Item = JournalId> {
     rows.iter().filter_map(|(_, object)| match object {
+        // A void belongs to nobody, and is kept for ever.
+        Object::Whole(NO_JOURNAL, _) => None,
         Object::Whole(owner, _) => Some(*owner),
         _ => None,
     })

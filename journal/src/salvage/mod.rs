@@ -29,7 +29,7 @@ use flushproof_api::{Epoch, Mode, Result, SeqNo};
 use found::{CheckpointName, read_objects};
 use notes::Notes;
 use pieces::Piece;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -95,6 +95,7 @@ impl Config {
             around: Some(unreadable.clone()),
         };
         let mut epochs = survey::survey(&context, objects.epochs, &mut notes, progress).await?;
+        forget_unfilled(&mut epochs);
         let counting = counting(&context, &mut epochs, &objects.checkpoints);
         let (whole, damaged) = checkpoint::newest_whole(&context, &counting).await?;
         damaged.into_iter().for_each(|text| notes.add(text));
@@ -129,6 +130,17 @@ impl Config {
             pieces: pieces.into_vec().into(),
         })
     }
+}
+
+/// What a restore wrote that did not end is no copy of anything: other entries may have had the
+/// same numbers. Its start is only lost, not missing, where a later epoch goes on behind it.
+fn forget_unfilled(epochs: &mut BTreeMap<Epoch, EpochFacts>) {
+    let named: BTreeSet<_> = epochs.values().flat_map(EpochFacts::prevs).collect();
+    epochs.retain(|epoch, facts| {
+        let objects = &facts.objects;
+        let published = objects.start.is_some() || objects.damaged_start;
+        !objects.filling || published || named.contains(epoch)
+    });
 }
 
 /// The gaps that an earlier repair left, sorted.
