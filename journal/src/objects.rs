@@ -4,7 +4,7 @@
 use crate::format::names::{self, EPOCH_FOLDER, START_FOLDER};
 use crate::format::object::{EpochObject, FormatObject, MAX_OBJECT, StartObject};
 use crate::format::{JournalId, SegmentId};
-use crate::unreadable::{Around, Unreadable};
+use crate::unreadable::{Around, Unopened, Unreadable};
 use async_trait::async_trait;
 use bytes::Bytes;
 use flushproof_api::{
@@ -141,10 +141,14 @@ impl Bounded {
         path: &StorePath,
         source: Source,
     ) -> Result<Option<Arc<dyn Reader>>> {
-        let opened = found(
-            self.bound("opening", path, self.store.open(path, source))
-                .await,
-        )?;
+        let opened = self.bound("opening", path, self.store.open(path, source));
+        let opened = match (opened.await, &self.around) {
+            (Err(e), Some(around)) if e.kind() == ErrorKind::Io => {
+                around.object(path, &e);
+                return Ok(Some(Arc::new(Unopened)));
+            }
+            (opened, _) => found(opened)?,
+        };
         Ok(opened.map(|inner| {
             let inner = BoundedReader {
                 inner,

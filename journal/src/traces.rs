@@ -20,6 +20,8 @@ use crate::format::{
 };
 use crate::objects::{Starts, list_logs, objects, read_epoch};
 use flushproof_api::{Epoch, Error, ErrorKind, Result, Source, StorePath};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What an epoch left.
 enum Trace {
@@ -29,6 +31,10 @@ enum Trace {
     FirstLog(SegmentId),
 }
 
+/// How long a log without a start is looked at: nobody needs it, most likely, so what can't be
+/// read now must not keep a primary away.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Looks for traces of epochs between `head`, the highest with a start (list the
 /// starts first), and `below`, an epoch that was claimed before that list: none
 /// of those between can have begun to serve since.
@@ -36,9 +42,23 @@ enum Trace {
 /// # Errors
 /// `Corrupt` that names the missing start; the store's.
 pub(crate) async fn check_starts(context: &Context, head: Epoch, below: Epoch) -> Result<()> {
+    match lost_between(context, head, below).await?.pop_first() {
+        Some((epoch, left)) => Err(lost(epoch, &left)?),
+        None => Ok(()),
+    }
+}
+
+/// All epochs between that have lost their starts, ascending, and what they left.
+pub(crate) async fn lost_between(
+    context: &Context,
+    head: Epoch,
+    below: Epoch,
+) -> Result<BTreeMap<Epoch, String>> {
     let io = context.io();
+    let mut lost = BTreeMap::new();
+    let mut patience = true;
     for (epoch, trace) in traces(context).await? {
-        if epoch <= head || epoch >= below {
+        if epoch <= head || epoch >= below || lost.contains_key(&epoch) {
             continue;
         }
         let nonce = match read_epoch(&io, context.journal, epoch).await {
@@ -52,13 +72,14 @@ pub(crate) async fn check_starts(context: &Context, head: Epoch, below: Epoch) -
         };
         let left = match trace {
             Trace::Name(path) => Some(path.to_string()),
-            Trace::FirstLog(id) => served_in(context, id, nonce).await?,
+            Trace::FirstLog(id) if patience => served_in(context, id, nonce, &mut patience).await?,
+            Trace::FirstLog(_) => None,
         };
         if let Some(left) = left {
-            return Err(lost(epoch, &left)?);
+            lost.insert(epoch, left);
         }
     }
-    Ok(())
+    Ok(lost)
 }
 
 /// Looks for them without a claim of one's own: a start may come meanwhile, so a verdict
@@ -91,21 +112,29 @@ async fn traces(context: &Context) -> Result<Vec<(Epoch, Trace)>> {
 }
 
 /// The place in an epoch's first log that only a primary that serves writes, in words. It
-/// reads no further than there.
-async fn served_in(context: &Context, id: SegmentId, nonce: Nonce) -> Result<Option<String>> {
+/// reads no further than there. `patience` ends with the first log that takes too long.
+async fn served_in(
+    context: &Context,
+    id: SegmentId,
+    nonce: Nonce,
+    patience: &mut bool,
+) -> Result<Option<String>> {
     let path = names::log_path(id)?;
-    match first_attested(context, id, nonce).await {
-        Ok(place) => Ok(place.map(|at| {
-            format!("{path}, where the frame at offset {at} is one that only a primary writes")
-        })),
-        // Nobody needs this log, most likely: that it can't be read must not keep a
-        // primary away.
-        Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Corrupt) => {
-            tracing::warn!(%error, %path, "a log without a start can't be read; going on");
-            Ok(None)
+    let looked = tokio::time::timeout(LOOK, first_attested(context, id, nonce)).await;
+    *patience = looked.is_ok();
+    let error = match looked {
+        Ok(Ok(place)) => {
+            return Ok(place.map(|at| {
+                format!("{path}, where the frame at offset {at} is one that only a primary writes")
+            }));
         }
-        Err(e) => Err(e.context(path)),
-    }
+        // It went away: look again.
+        Ok(Err(e)) if e.kind() == ErrorKind::NotFound => return Err(e),
+        Ok(Err(e)) => e.to_string(),
+        Err(_) => format!("no answer within {LOOK:?}"),
+    };
+    tracing::warn!(%error, %path, "a log without a start can't be read; going on");
+    Ok(None)
 }
 
 async fn first_attested(context: &Context, id: SegmentId, nonce: Nonce) -> Result<Option<u64>> {

@@ -201,8 +201,12 @@ async fn drop_empty_epochs(io: &Bounded, starts: &Starts, epoch: Epoch) -> Resul
     let empty = |e: &&Epoch| **e < epoch && !used.contains(e);
     let mut dropped = 0;
     for old in starts.names().iter().filter(empty) {
-        if !starts.is_void(*old).await? {
-            io.delete(&names::start_path(*old)?).await?;
+        match starts.is_void(*old).await {
+            Ok(false) => io.delete(&names::start_path(*old)?).await?,
+            Ok(true) => {}
+            // It may be one.
+            Err(e) if matches!(e.kind(), ErrorKind::Io | ErrorKind::Corrupt) => {}
+            Err(e) => return Err(e),
         }
     }
     for old in list_epochs(io).await?.iter().filter(empty) {

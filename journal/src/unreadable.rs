@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const NOTHING: u8 = 0xff;
 /// A page of a cache and a sector of a disk: parts of it are not read alone.
 const BLOCK: u64 = 4096;
-/// So many blocks of one file are found one by one; behind them whole reads are given up.
-const MAX_BLOCKS: usize = 1024;
+/// So many blocks of one file are found one by one; behind them only the ends of a bad stretch.
+const MAX_BLOCKS: u64 = 1024;
 
 /// What could not be read, by path.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Unreadable {
     }
 
     /// Notes a place; says how many there are of this path.
-    pub(crate) fn note(&self, path: &StorePath, range: Range<u64>, why: &Error) -> usize {
+    pub(crate) fn note(&self, path: &StorePath, range: Range<u64>, why: &Error) -> u64 {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let places = places.entry(path.clone()).or_insert_with(|| Places {
             ranges: Vec::new(),
@@ -77,8 +77,11 @@ impl Unreadable {
             }
             touches
         });
-        let lens = places.ranges.iter().map(|r| (r.end - r.start) / BLOCK + 1);
-        lens.fold(0u64, u64::saturating_add) as usize
+        let lens = places
+            .ranges
+            .iter()
+            .map(|r| (r.end - r.start).div_ceil(BLOCK));
+        lens.fold(0, u64::saturating_add)
     }
 
     /// What stands for a small object that can't be read.
@@ -98,7 +101,13 @@ pub(crate) struct Around {
 #[async_trait]
 impl Reader for Around {
     async fn len(&self) -> Result<u64> {
-        self.inner.len().await
+        match self.inner.len().await {
+            Err(e) if e.kind() == ErrorKind::Io => {
+                self.unreadable.object(&self.inner.path, &e);
+                Ok(1)
+            }
+            len => len,
+        }
     }
 
     async fn read(&self, range: Range<u64>) -> Result<Bytes> {
@@ -106,6 +115,21 @@ impl Reader for Around {
             Err(e) if e.kind() == ErrorKind::Io => self.read_around(range, e).await,
             read => read,
         }
+    }
+}
+
+/// What stands for a log or an object that can't even be opened.
+#[derive(Debug)]
+pub(crate) struct Unopened;
+
+#[async_trait]
+impl Reader for Unopened {
+    async fn len(&self) -> Result<u64> {
+        Ok(1)
+    }
+
+    async fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        Ok(vec![NOTHING; (range.end - range.start) as usize].into())
     }
 }
 
@@ -118,7 +142,11 @@ impl Around {
         let mut blocks = 0;
         loop {
             if let Some((part, why)) = failed.take() {
-                match middle(&part).filter(|_| blocks < MAX_BLOCKS) {
+                let middle = match blocks < MAX_BLOCKS || self.has_good_end(&part).await? {
+                    true => middle(&part),
+                    false => None,
+                };
+                match middle {
                     Some(middle) => parts.extend([middle..part.end, part.start..middle]),
                     None => {
                         let len = (part.end - part.start) as usize;
@@ -136,6 +164,22 @@ impl Around {
                 Err(e) => return Err(e),
             }
         }
+    }
+}
+
+impl Around {
+    /// Whether the first or the last block of a range can be read.
+    async fn has_good_end(&self, range: &Range<u64>) -> Result<bool> {
+        let first = range.start..range.end.min(range.start - range.start % BLOCK + BLOCK);
+        let last = range.start.max((range.end - 1) - (range.end - 1) % BLOCK)..range.end;
+        for end in [last, first] {
+            match self.inner.read(end).await {
+                Ok(_) => return Ok(true),
+                Err(e) if e.kind() == ErrorKind::Io => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -330,7 +330,11 @@ async fn the_loss_of_a_start_whose_log_attests_more_than_its_header_is_corrupt()
         let lost = served.without(&[START_2]);
         let at = format!("offset {}", first_frames(2));
         says(&lost.corrupt().await, &[START_2, "was served", log, &at]);
-        assert_eq!(lost.verify().await.verdict(), Verdict::Corrupt);
+        let report = lost.verify().await;
+        let names = |f: &&flushproof::Finding| f.path == START_2 && f.verdict == Verdict::Corrupt;
+        assert!(report.findings.iter().any(|f| names(&f)), "{report:?}");
+        let served = |f: &flushproof::Finding| !f.text.contains("never served");
+        assert!(report.findings.iter().all(served), "{report:?}");
     }
     // A mark alone: nothing was carried over, and the only group is attested by it.
     let mut marked = Segment::begin(key(Epoch(2), 0), None, SeqNo(4));

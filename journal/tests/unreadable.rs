@@ -8,7 +8,7 @@ mod salvage_support;
 mod support;
 
 use flushproof::{Config, ErrorKind, FindingKind, SeqNo, Verdict};
-use golden_support::changed::{Journal, epoch_one, golden, says};
+use golden_support::changed::{Journal, START_2, epoch_one, golden, says};
 use golden_support::{CHECKPOINT, SEGMENTS};
 use salvage_support::*;
 use std::ops::Range;
@@ -178,6 +178,70 @@ async fn a_checkpoint_that_can_t_be_read_is_passed_over() {
         &summary.damaged_checkpoints.join("\n"),
         &[newer, "Input/output error"],
     );
+}
+
+#[tokio::test]
+async fn what_can_t_even_be_opened_is_damaged() {
+    let made = Made::with_checkpoints();
+    for file in made.files.keys().filter(|f| *f != "FORMAT") {
+        let (store, config) = on_bad_sectors(&made.journal()).await;
+        store.shut(path(file));
+        let found = config.salvage(|_, _| {}).await;
+        let found = found.unwrap_or_else(|e| panic!("{file}: {e}"));
+        let (same, expected) = salvage(&rubbish(&made, file, &(0..u64::MAX)), file).await;
+        let read = entries(&found).await;
+        assert_eq!(
+            (lost(&found, &read), found.checkpoint),
+            (expected, same.checkpoint),
+            "{file}"
+        );
+        let report = config
+            .reader()
+            .await
+            .unwrap()
+            .verify(|_, _| {})
+            .await
+            .unwrap();
+        let named =
+            |f: &flushproof::Finding| f.path == path(file) && f.text.contains("can't be read");
+        assert!(report.findings.iter().any(named), "{file}: {report:?}");
+    }
+}
+
+/// Nobody needs the log of a candidate that died, most likely.
+#[tokio::test]
+async fn a_log_without_a_start_that_can_t_be_read_keeps_no_primary_away() {
+    let (store, config) = on_bad_sectors(&golden().without(&[START_2])).await;
+    store.make_bad(path(SEGMENTS[2]), 0..BLOCK);
+    let recovery = config.primary().await.unwrap();
+    assert_eq!(recovery.summary().end, SeqNo(5));
+}
+
+/// A long bad stretch: its ends are found to a block, whatever was bad before.
+#[tokio::test]
+async fn what_lies_beside_a_long_bad_stretch_is_saved() {
+    let (store, mut config) = on_bad_sectors(&Journal(Default::default())).await;
+    config.format(false).await.unwrap();
+    config.segment_size = 64 << 20;
+    let mut recovery = config.primary().await.unwrap();
+    while recovery.next().await.unwrap().is_some() {}
+    let journal = recovery.start().await.unwrap();
+    let entries = [[7; 3000]; 10];
+    for _ in 0..500 {
+        let ten: Vec<&[u8]> = entries.iter().map(|e| &e[..]).collect();
+        journal.append_batch(&ten).await.unwrap();
+    }
+    journal.close().await.unwrap();
+    // The fourth log has 8 MiB.
+    let log = "log/00000000000000000001-00000000000000000003";
+    let bad = 25 * BLOCK..1500 * BLOCK;
+    store.make_bad(log, bad.clone());
+    let found = config.salvage(|_, _| {}).await.unwrap();
+    assert_eq!(found.entries + found.lost_entries(), 5000, "{found:?}");
+    // A frame has ten entries, and one at each end is hit in part.
+    let most = (bad.end - bad.start) / 3000 + 20;
+    let lost = found.lost_entries();
+    assert!((most - 60..=most).contains(&lost), "{lost} of {most}");
 }
 
 /// Only damage is passed over: a store that does not answer is another matter.

@@ -45,14 +45,7 @@ impl Filling {
     /// `AlreadyExists` when the journal is not empty; `Corrupt`; the store's.
     pub(crate) async fn begin(context: &Context, fill: Fill, gap: bool) -> Result<Filling> {
         let claim = claim(&context.io(), context.journal, &context.config, Some(fill)).await?;
-        let head = match settled(|| expect_empty(context, claim.epoch)).await {
-            // As in a recovery: who is overtaken has no verdict.
-            Err(e) if e.kind() == ErrorKind::Corrupt => {
-                confirm_epoch(context, &claim).await?;
-                return Err(e);
-            }
-            other => other?,
-        };
+        let head = empty_below(context, &claim).await?;
         let sink = Sink::begin(context, claim, 0, None, fill.first, gap).await?;
         Ok(Filling {
             context: context.clone(),
@@ -84,7 +77,7 @@ impl Filling {
         }
         let nonce = object.nonce;
         let claim = Claim { epoch, nonce };
-        let head = settled(|| expect_empty(context, epoch)).await?;
+        let head = empty_below(context, &claim).await?;
         let sink = match Sink::resume(context, claim, fill.first).await {
             Ok(Some(sink)) => sink,
             Ok(None) => return Ok(None),
@@ -236,6 +229,17 @@ fn taken_over(epoch: Epoch) -> Error {
         format!("another process took the journal over before epoch {epoch} was published"),
     )
     .with_outcome(Outcome::NotWritten)
+}
+
+/// As [`expect_empty`]; but, as in a recovery, who is overtaken has no verdict.
+async fn empty_below(context: &Context, claim: &Claim) -> Result<Epoch> {
+    match settled(|| expect_empty(context, claim.epoch)).await {
+        Err(e) if e.kind() == ErrorKind::Corrupt => {
+            confirm_epoch(context, claim).await?;
+            Err(e)
+        }
+        other => other,
+    }
 }
 
 /// The journal must hold nothing, and nobody may add to it any more.

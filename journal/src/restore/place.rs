@@ -46,9 +46,13 @@ impl Config {
                     journal,
                     around: None,
                 };
-                match parts::is_empty(&context).await? || (how.format && how.force) {
-                    true => Ok(()),
-                    false => Err(not_empty(&context)),
+                match how.format && how.force {
+                    true => Ok(()), // whatever is there
+                    false => match parts::is_empty(&context).await {
+                        Ok(true) => Ok(()),
+                        Ok(false) => Err(not_empty(&context)),
+                        Err(e) => Err(e),
+                    },
                 }
             }
             Root::Empty if how.format => Ok(()),

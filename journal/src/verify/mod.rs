@@ -168,11 +168,20 @@ impl<'a, P: FnMut(u64, u64)> Verifier<'a, P> {
         Ok(self.report)
     }
 
-    /// A place that the store can't read. A log off the chain is needed by nobody.
+    /// A place that the store can't read. It is as bad as what was found of that name; without
+    /// the end of the chain in sight nobody can say that it is not needed.
     fn unreadable(&mut self, place: Place) {
-        let needed = names::parse_log(&place.path).is_none_or(|id| {
-            self.seen.contains(&id) || self.head.is_some_and(|head| head.epoch == id.epoch)
-        });
+        let id = names::parse_log(&place.path);
+        let head = self.head.map(|head| head.epoch);
+        let chained = id.is_some_and(|id| self.seen.contains(&id) || Some(id.epoch) == head);
+        let blind = self.head.is_none() || !self.missing.is_empty() || !self.lost.is_empty();
+        let path = place.path.to_string();
+        let others = self.report.findings.iter().filter(|f| f.path == path);
+        let needed = match others.map(|f| f.verdict).max() {
+            Some(worst) => worst == Verdict::Corrupt,
+            None => id.is_none(),
+        };
+        let needed = chained || blind || needed;
         let verdict = match needed {
             true => Verdict::Corrupt,
             false => Verdict::Clean,

@@ -9,6 +9,7 @@ use crate::format::names::{self, CHECKPOINT_FOLDER, CheckpointId};
 use crate::format::object::{EpochObject, StartObject};
 use crate::format::{CHECKPOINT_INDEX, JournalId, SegmentKey};
 use crate::objects::{Starts, list_epochs, objects};
+use crate::traces::{lost_between, lost_starts};
 use bytes::Bytes;
 use flushproof_api::{Epoch, ErrorKind, ListedKind, Result, Source, StorePath};
 
@@ -268,21 +269,14 @@ impl<P: FnMut(u64, u64)> Verifier<'_, P> {
 
     /// Starts that are missing, though their epochs were served.
     pub(super) async fn lost_starts(&mut self) -> Result<()> {
-        let lost = crate::view::settled(|| crate::traces::lost_starts(self.context)).await;
+        let lost = crate::view::settled(|| lost_starts(self.context)).await;
         let Err(text) = unless_corrupt(lost)? else {
             return Ok(());
         };
-        let served = |epoch: Epoch| self.starts.contains_key(&epoch);
-        let logs = self.logs.iter().filter(|(id, _)| id.index > 0);
-        let mut epochs: Vec<_> = logs.map(|(id, _)| id.epoch).collect();
-        let checkpoints = self.list_checkpoints().await?;
-        epochs.extend(checkpoints.iter().map(|id| id.epoch));
         let head = self.head.map_or(Epoch::NONE, |h| h.epoch);
-        epochs.retain(|e| *e > head && !served(*e) && self.claimed.contains(e));
-        epochs.sort();
-        epochs.dedup();
-        for epoch in &epochs {
-            let text = format!("missing: epoch {epoch} was served, for it left its traces");
+        let epochs = lost_between(self.context, head, Epoch(u64::MAX)).await?;
+        for (epoch, left) in &epochs {
+            let text = format!("missing: epoch {epoch} was served, for it left {left}");
             self.lost.insert(*epoch);
             let path = names::start_path(*epoch)?;
             self.report.corrupt(FindingKind::Gap, path, text);

@@ -21,6 +21,7 @@ pub struct Counting {
     calls: Arc<AtomicU64>,
     bad: Arc<Mutex<Vec<Bad>>>,
     cached: Arc<Mutex<Vec<(String, u64)>>>,
+    shut: Arc<Mutex<Vec<String>>>,
 }
 
 impl Counting {
@@ -35,6 +36,11 @@ impl Counting {
     /// From now on each read of one of these bytes fails.
     pub fn make_bad(&self, path: &str, bytes: Range<u64>) {
         self.bad.lock().unwrap().push((path.to_owned(), bytes));
+    }
+
+    /// From now on it can't be opened.
+    pub fn shut(&self, path: &str) {
+        self.shut.lock().unwrap().push(path.to_owned());
     }
 
     /// From now on the medium has only so many bytes of it; a cache shows all.
@@ -134,6 +140,10 @@ impl JournalStore for Counting {
     }
 
     async fn open(&self, path: &StorePath, from: Source) -> Result<Box<dyn Reader>> {
+        if self.shut.lock().unwrap().contains(&path.to_string()) {
+            let error = std::io::Error::other("Input/output error");
+            return Err(Error::io("opening", error));
+        }
         Ok(Box::new(CountingReader {
             inner: self.inner.open(path, from).await?,
             path: path.to_string(),

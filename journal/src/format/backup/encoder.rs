@@ -63,6 +63,8 @@ impl BackupEncoder {
     /// Gives the memory of a part back that was packed.
     pub(crate) fn recycle(&mut self, mut memory: Vec<u8>) {
         memory.clear();
+        // That of a long entry is not kept.
+        memory.shrink_to(2 * TARGET);
         self.spare = memory;
     }
 

@@ -28,6 +28,9 @@ const FIXED: [u8; 16] = [
 /// Beyond this level a backup takes twice the time for a few percent.
 const LEVEL: u32 = 3;
 
+/// The memory that a packer keeps.
+const KEPT: usize = 1 << 20;
+
 /// Packs bytes into a member.
 ///
 /// # Errors
@@ -82,7 +85,10 @@ impl Packer {
         out[24..28].copy_from_slice(&crc.to_le_bytes());
         out.extend_from_slice(&gzip_crc(raw).to_le_bytes());
         out.extend_from_slice(&(raw.len() as u32).to_le_bytes());
-        Ok(Bytes::copy_from_slice(out))
+        let member = Bytes::copy_from_slice(out);
+        out.clear();
+        out.shrink_to(KEPT); // that of a long entry is not kept
+        Ok(member)
     }
 }
 
