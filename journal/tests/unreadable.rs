@@ -7,7 +7,9 @@ mod salvage_support;
 #[path = "support/counting.rs"]
 mod support;
 
-use flushproof::{Config, ErrorKind, FindingKind, SeqNo, Verdict};
+use flushproof::{Config, ErrorKind, FindingKind, SeqNo, Verdict, Verification};
+use flushproof_api::{JournalStore, Listed, StorePath};
+use futures_util::TryStreamExt;
 use golden_support::changed::{Journal, START_2, epoch_one, golden, says};
 use golden_support::{CHECKPOINT, SEGMENTS};
 use salvage_support::*;
@@ -21,6 +23,22 @@ async fn on_bad_sectors(journal: &Journal) -> (Counting, Config) {
     config.registry.register(store.clone());
     config.folder = flushproof::StoreUri::parse("memory:").unwrap();
     (store, config)
+}
+
+/// An empty journal there, and its primary.
+async fn serving() -> (Counting, Config, flushproof::Journal) {
+    let (store, mut config) = on_bad_sectors(&Journal(Default::default())).await;
+    config.format(false).await.unwrap();
+    config.segment_size = 64 << 20;
+    let mut recovery = config.primary().await.unwrap();
+    while recovery.next().await.unwrap().is_some() {}
+    let journal = recovery.start().await.unwrap();
+    (store, config, journal)
+}
+
+async fn verify(config: &Config) -> Verification {
+    let reader = config.reader().await.unwrap();
+    reader.verify(|_, _| {}).await.unwrap()
 }
 
 /// The path on the store of a file of the journal.
@@ -75,12 +93,7 @@ async fn salvage_finds_what_it_would_find_if_rubbish_stood_there() {
 /// A log of whose many blocks a few are bad.
 #[tokio::test]
 async fn only_the_bad_blocks_are_lost() {
-    let (store, mut config) = on_bad_sectors(&Journal(Default::default())).await;
-    config.format(false).await.unwrap();
-    config.segment_size = 64 << 20;
-    let mut recovery = config.primary().await.unwrap();
-    while recovery.next().await.unwrap().is_some() {}
-    let journal = recovery.start().await.unwrap();
+    let (store, config, journal) = serving().await;
     for _ in 0..300 {
         journal.append(&[7; 3000]).await.unwrap();
     }
@@ -114,13 +127,7 @@ async fn verify_lists_them_and_goes_on() {
     let (store, config) = on_bad_sectors(&damaged).await;
     let bad = path(SEGMENTS[1]);
     store.make_bad(bad, 0..BLOCK);
-    let report = config
-        .reader()
-        .await
-        .unwrap()
-        .verify(|_, _| {})
-        .await
-        .unwrap();
+    let report = verify(&config).await;
     assert_eq!(report.verdict(), Verdict::Corrupt);
     let unread = report
         .findings
@@ -142,13 +149,7 @@ async fn a_log_that_nobody_needs_does_no_harm() {
     let journal = golden().with(&format!("{stray}.log"), vec![7; 100]);
     let (store, config) = on_bad_sectors(&journal).await;
     store.make_bad(stray, 0..BLOCK);
-    let report = config
-        .reader()
-        .await
-        .unwrap()
-        .verify(|_, _| {})
-        .await
-        .unwrap();
+    let report = verify(&config).await;
     assert_eq!(report.verdict(), Verdict::Clean, "{report:?}");
     assert!(
         report
@@ -195,13 +196,7 @@ async fn what_can_t_even_be_opened_is_damaged() {
             (expected, same.checkpoint),
             "{file}"
         );
-        let report = config
-            .reader()
-            .await
-            .unwrap()
-            .verify(|_, _| {})
-            .await
-            .unwrap();
+        let report = verify(&config).await;
         let named =
             |f: &flushproof::Finding| f.path == path(file) && f.text.contains("can't be read");
         assert!(report.findings.iter().any(named), "{file}: {report:?}");
@@ -220,24 +215,21 @@ async fn a_log_without_a_start_that_can_t_be_read_keeps_no_primary_away() {
 /// A long bad stretch: its ends are found to a block, whatever was bad before.
 #[tokio::test]
 async fn what_lies_beside_a_long_bad_stretch_is_saved() {
-    let (store, mut config) = on_bad_sectors(&Journal(Default::default())).await;
-    config.format(false).await.unwrap();
-    config.segment_size = 64 << 20;
-    let mut recovery = config.primary().await.unwrap();
-    while recovery.next().await.unwrap().is_some() {}
-    let journal = recovery.start().await.unwrap();
+    let (store, config, journal) = serving().await;
     let entries = [[7; 3000]; 10];
-    for _ in 0..500 {
+    for _ in 0..800 {
         let ten: Vec<&[u8]> = entries.iter().map(|e| &e[..]).collect();
         journal.append_batch(&ten).await.unwrap();
     }
     journal.close().await.unwrap();
-    // The fourth log has 8 MiB.
-    let log = "log/00000000000000000001-00000000000000000003";
-    let bad = 25 * BLOCK..1500 * BLOCK;
-    store.make_bad(log, bad.clone());
+    let rows = store.list(&StorePath::new("log").unwrap());
+    let rows: Vec<Listed> = rows.try_collect().await.unwrap();
+    let longest = rows.into_iter().max_by_key(|row| row.len).unwrap();
+    let bad = 25 * BLOCK..(longest.len / BLOCK - 100) * BLOCK;
+    assert!(bad.end - bad.start > 1500 * BLOCK, "{longest:?}");
+    store.make_bad(&longest.path.to_string(), bad.clone());
     let found = config.salvage(|_, _| {}).await.unwrap();
-    assert_eq!(found.entries + found.lost_entries(), 5000, "{found:?}");
+    assert_eq!(found.entries + found.lost_entries(), 8000, "{found:?}");
     // A frame has ten entries, and one at each end is hit in part.
     let most = (bad.end - bad.start) / 3000 + 20;
     let lost = found.lost_entries();
