@@ -301,7 +301,8 @@ pub(crate) async fn void_between(context: &Context, head: Epoch, claimed: Epoch)
         match read_epoch(&io, context.journal, epoch).await {
             Ok(Some(claim)) if claim.fill.is_some() => {}
             Ok(_) => continue,
-            // A damaged claim: its nonce is lost, and without it nobody publishes.
+            // A damaged claim does not say whether it was one to fill. Its owner, if it still lives,
+            // is not kept out here: a known gap (`docs/rfcs/0000-design-notes.md`).
             Err(e) if e.kind() == ErrorKind::Corrupt => continue,
             Err(e) => return Err(e),
         }
